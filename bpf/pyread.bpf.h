@@ -1,0 +1,214 @@
+/*
+ * pyread: reads Python objects of the running process by the offsets of its build. Every length is bounded.
+ */
+#ifndef PYLU_PYREAD_BPF_H
+#define PYLU_PYREAD_BPF_H
+
+#include "core.bpf.h"
+
+#define CO_GENERATORS 0x2a0 /* CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR, Include/code.h */
+
+struct frame_head {
+	u64 code;
+	u64 previous;
+};
+
+/* 0, or negative when the frame cannot be read. */
+static __always_inline int frame_head_read(const struct wire_build *b, u64 frame, struct frame_head *out)
+{
+	u64 w[3];
+
+	if (unlikely(bpf_probe_read_user(w, sizeof(w), (void *)(frame + b->head)))) {
+		__sync_fetch_and_add(&stats.unreadable, 1);
+		return -1;
+	}
+	out->code = b->head_code == 0 ? w[0] : w[1];
+	out->previous = b->head_previous == 0 ? w[0] : b->head_previous == 1 ? w[1] : w[2];
+	return 0;
+}
+
+static __always_inline u64 read_u64(u64 addr)
+{
+	u64 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+static __always_inline u32 read_u32(u64 addr)
+{
+	u32 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+static __always_inline u8 read_u8(u64 addr)
+{
+	u8 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+/* Copies a compact ASCII str. 1 when `out` holds all of it, else 0. */
+static __noinline int str_read(const struct wire_build *b, u64 obj, char *out, u32 size)
+{
+	u64 length;
+	u32 state, n;
+
+	if (!b || !out || size < 2 || size > WIRE_FILE_MAX)
+		return 0;
+	out[0] = 0;
+	if (!obj)
+		return 0;
+	state = read_u32(obj + b->unicode_state);
+	length = read_u64(obj + b->unicode_length);
+	if (!(state >> (b->unicode_compact_shift & 31) & 1) || !(state >> (b->unicode_ascii_shift & 31) & 1) ||
+	    length >= size)
+		return 0;
+	n = (u32)length & (WIRE_FILE_MAX - 1);
+	if (n >= size)
+		return 0;
+	if (bpf_probe_read_user(out, n, (void *)(obj + b->unicode_ascii_data)))
+		return 0;
+	out[n] = 0;
+	return 1;
+}
+
+/* The `__name__` of a globals dict: a module sets it first, so only the first entries are looked at; userspace looks
+ * further. 0 when it is not among them. */
+static __noinline u64 globals_name(const struct wire_build *b, u64 globals)
+{
+	u64 keys, entries, stride, n;
+	s64 size;
+
+	if (!b)
+		return 0;
+	keys = read_u64(globals + b->dict_keys);
+	if (!keys)
+		return 0;
+	n = read_u64(keys + b->keys_nentries);
+	if (b->keys_log2_index_bytes >= 0) {
+		entries = keys + b->keys_indices + (1ULL << (read_u8(keys + b->keys_log2_index_bytes) & 63));
+		stride = read_u8(keys + b->keys_kind) == b->keys_kind_general ? 24 : 16;
+	} else {
+		size = read_u64(keys + b->keys_size);
+		entries = keys + b->keys_indices + size * (size <= 0xff ? 1 : size <= 0xffff ? 2 : size <= 0xffffffff ? 4 : 8);
+		stride = 24;
+	}
+	for (int i = 0; i < 8; i++) {
+		u64 kv[2] = {};
+		char name[10];
+
+		if ((u64)i >= n)
+			break;
+		if (bpf_probe_read_user(kv, sizeof(kv), (void *)(entries + i * stride + (stride - 16))))
+			break;
+		if (!kv[0] || !kv[1] || read_u64(kv[0] + b->unicode_length) != 8)
+			continue;
+		name[8] = 0;
+		if (bpf_probe_read_user(name, 8, (void *)(kv[0] + b->unicode_ascii_data)))
+			continue;
+		if (*(u64 *)name == 0x5f5f656d616e5f5fULL) /* "__name__" */
+			return kv[1];
+	}
+	return 0;
+}
+
+/* The argument of the RESUME instruction that a frame (3.11 on) stands at, masked as the design says: 0 a start. */
+static __always_inline u8 resume_arg(const struct wire_build *b, u64 frame)
+{
+	u64 instr = read_u64(frame + b->frame_instr);
+
+	return read_u8(instr + 1) & 3;
+}
+
+/* Whether a generator's frame (to 3.10) has yielded rather than ended. */
+static __always_inline int frame_yielded(const struct wire_build *b, u64 frame)
+{
+	if (b->frame_stacktop >= 0)
+		return read_u64(frame + b->frame_stacktop) != 0;
+	return read_u8(frame + b->frame_state) == (u8)b->frame_state_suspended;
+}
+
+/* Whether the running thread has an exception set. */
+static __always_inline int exception_set(struct pt_regs *ctx, const struct wire_site *site, const struct wire_build *b,
+					 const struct wire_proc *proc)
+{
+	u64 tstate;
+
+	if (site->tstate_reg != WIRE_REG_NONE)
+		tstate = reg_get(ctx, site->tstate_reg);
+	else
+		tstate = read_u64(proc->tstate_current);
+	return read_u64(tstate + b->tstate_exc) != 0;
+}
+
+/* Tells userspace of a function that runs for the first time under watch. */
+static __noinline int code_announce(const struct wire_build *b, u64 frame, u64 code, u32 func, u32 slot)
+{
+	struct wire_event_code *event;
+	u64 module;
+
+	if (!b)
+		return 0;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		__sync_fetch_and_add(&stats.announce_lost, 1);
+		return 0;
+	}
+	event->type = WIRE_EVENT_CODE;
+	event->slot = slot;
+	event->func = func;
+	event->code = code;
+	event->flags = read_u32(code + b->code_flags);
+	event->line = read_u32(code + b->code_firstlineno);
+	event->globals = read_u64(frame + b->frame_globals);
+	event->name_obj = read_u64(code + (b->code_qualname >= 0 ? b->code_qualname : b->code_name));
+	event->file_obj = read_u64(code + b->code_filename);
+	module = globals_name(b, event->globals);
+	event->readable = str_read(b, module, event->module, sizeof(event->module));
+	event->readable |= str_read(b, event->name_obj, event->name, sizeof(event->name)) << 1;
+	event->readable |= str_read(b, event->file_obj, event->file, sizeof(event->file)) << 2;
+	bpf_ringbuf_submit(event, 0);
+	func_state[func & (WIRE_MAX_FUNCS - 1)] |= WIRE_FUNC_ANNOUNCED;
+	return 0;
+}
+
+/* Gives a code object that was not seen before its function id; 0 when it is none, or there is no room. */
+static __noinline u32 code_new(const struct wire_build *b, u64 frame, u64 code, u32 slot)
+{
+	u64 key = key_of(code, slot);
+	u32 func;
+
+	if (!b)
+		return 0;
+	if (read_u64(code + b->ob_type) != proc_of(slot)->code_type) {
+		__sync_fetch_and_add(&stats.bad_code, 1);
+		return 0;
+	}
+	func = __sync_fetch_and_add(&next_func, 1);
+	if (func >= WIRE_MAX_FUNCS || bpf_map_update_elem(&codes, &key, &func, BPF_ANY)) {
+		__sync_fetch_and_add(&stats.lost_events, 1);
+		return 0;
+	}
+	func_state[func & (WIRE_MAX_FUNCS - 1)] =
+		read_u32(code + b->code_flags) & CO_GENERATORS ? WIRE_FUNC_GENERATOR : 0;
+	return func;
+}
+
+/* The function id of a frame's code object (0: none) and its state. */
+static __always_inline u32 code_func(const struct wire_build *b, u64 frame, u64 code, u32 slot, u8 *state)
+{
+	u64 key = key_of(code, slot);
+	u32 *known = bpf_map_lookup_elem(&codes, &key);
+	u32 func = known ? *known : code_new(b, frame, code, slot);
+
+	*state = func_state[func & (WIRE_MAX_FUNCS - 1)];
+	if (unlikely(!(*state & WIRE_FUNC_ANNOUNCED)) && func)
+		code_announce(b, frame, code, func, slot);
+	return func;
+}
+
+#endif

@@ -1,0 +1,157 @@
+/*
+ * wire: what the BPF programs and userspace share: configuration, records, keys and values of the maps. One definition
+ * for both sides; fixed-width types only. Included with the u8..u64 names already defined.
+ */
+#ifndef PYLU_WIRE_H
+#define PYLU_WIRE_H
+
+#define WIRE_MAX_SITES 64
+#define WIRE_MAX_BUILDS 8
+#define WIRE_MAX_PROCS 4096 /* slot 0 is our own process: the measurement of the cost per hit */
+#define WIRE_MAX_FUNCS (1 << 20)
+#define WIRE_MAX_WALK 1024   /* frames that a search for the nearest matching caller looks at */
+#define WIRE_MAX_PREATTACH 512 /* frames of a stack that was there before us */
+#define WIRE_LOG2_BUCKETS 40 /* the last one is open-ended: 2^39 ns are nine minutes */
+
+#define WIRE_REG_NONE 0xff /* registers are numbered as the processor does: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp ... */
+
+/* One probed instruction; its index is the probe's cookie. */
+struct wire_site {
+	u8 build;      /* index into builds[] */
+	u8 frame_reg;  /* register that holds the frame (code object: at its deallocation) */
+	u8 tstate_reg; /* register that holds the thread state, or WIRE_REG_NONE */
+	u8 pad[5];
+};
+
+/* Offsets of one interpreter build; see userspace/layout.h for what each is. -1: this version has none. */
+struct wire_build {
+	s32 head;	   /* offset in the frame of three words that hold both of the next two */
+	u32 head_code;	   /* which of the three is the code object */
+	u32 head_previous; /* which is the caller's frame */
+	s32 frame_globals, frame_func, frame_instr, frame_lasti, frame_stacktop, frame_state, frame_state_suspended;
+	s32 code_flags, code_firstlineno, code_filename, code_name, code_qualname;
+	s32 unicode_length, unicode_state, unicode_kind_shift, unicode_compact_shift, unicode_ascii_shift;
+	s32 unicode_ascii_data, unicode_compact_data;
+	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
+	s32 tstate_exc;
+	s32 ob_type;
+	u32 frame_backend; /* 1: PyFrameObject, to 3.10; 0: _PyInterpreterFrame */
+};
+
+/* What is per process. */
+struct wire_proc {
+	u32 tgid;
+	u32 build;
+	u64 tstate_current; /* address of the word that points to the running thread's state, or 0 */
+	u64 code_type;	    /* address of PyCode_Type */
+	u64 hits;	    /* probe hits */
+};
+
+enum wire_func_state {
+	WIRE_FUNC_MATCH = 1,	 /* userspace decided: wanted */
+	WIRE_FUNC_NOMATCH = 2,	 /* userspace decided: not wanted; neither: counted until it has decided */
+	WIRE_FUNC_GENERATOR = 4, /* generator, coroutine or async generator */
+	WIRE_FUNC_ANNOUNCED = 8,
+};
+
+enum wire_frame_state {
+	WIRE_FRAME_CLOSED,
+	WIRE_FRAME_ACTIVE,
+	WIRE_FRAME_SUSPENDED,
+};
+
+/* An open frame of a matching function. Key: address | slot << 48. Stays after its end, closed: addresses recur. */
+struct wire_frame {
+	u64 code;
+	u32 parent;	/* node id of the nearest matching caller at the start, or the thread's */
+	u32 cur_parent; /* the same at the last resumption (generators) */
+	u32 func;
+	u32 node; /* own node id, 0 until it is needed */
+	u32 tid;  /* thread in which it last ran */
+	u8 state; /* enum wire_frame_state */
+	u8 preattach; /* its start was not seen */
+	u8 generator;
+	u8 pad;
+	u64 start_ns;
+	u64 resume_ns; /* start of the slice that runs, or of the only one */
+	u64 active_ns; /* sum of the slices before, corrected */
+	u64 hits0;     /* the thread's count of hits at resume_ns */
+};
+
+/* A place in the call tree. Roots of threads: parent = WIRE_NODE_THREAD | slot, func = tid. */
+#define WIRE_NODE_THREAD 0x80000000u
+struct wire_node_key {
+	u32 parent; /* node id */
+	u32 func;
+};
+
+struct wire_node {
+	u32 id; /* > 0 */
+	u32 pad;
+	u64 complete;	/* calls whose start and end were seen */
+	u64 raised;	/* calls that ended by an exception, partly seen ones included */
+	u64 complete_ns;
+	u64 elapsed_ns; /* generators */
+	u64 min_ns, max_ns;
+	u64 partial; /* ended calls whose start was not seen */
+	u64 partial_ns;
+	u64 dropped; /* generators that vanished while they were suspended */
+	u64 dropped_ns;
+	u64 log2_ns[WIRE_LOG2_BUCKETS];
+};
+
+enum wire_event_type {
+	WIRE_EVENT_CODE = 1,
+	WIRE_EVENT_THREAD,
+	WIRE_EVENT_FORK,
+	WIRE_EVENT_EXEC,
+};
+
+#define WIRE_NAME_MAX 128
+#define WIRE_FILE_MAX 256
+
+/* A code object that is run for the first time under watch. Strings are UTF-8 or, where the string is wider than one
+ * byte a character, empty: userspace reads those itself. */
+struct wire_event_code {
+	u32 type;
+	u32 slot;
+	u32 func;
+	u32 flags; /* co_flags */
+	u32 line;
+	u32 readable; /* bit 0 module, 1 name, 2 file: the string is whole and was read at the event */
+	u64 code;
+	u64 globals;
+	u64 name_obj, file_obj; /* str objects: co_qualname (to 3.10 co_name), co_filename */
+	char module[WIRE_NAME_MAX];
+	char name[WIRE_NAME_MAX];
+	char file[WIRE_FILE_MAX];
+};
+
+struct wire_event_thread {
+	u32 type;
+	u32 slot;
+	u32 tid;
+	u32 pad;
+};
+
+struct wire_event_proc { /* fork: a new process in `slot`; exec: the process of `slot` runs another program */
+	u32 type;
+	u32 slot;
+	u32 pid;
+	u32 parent_slot;
+};
+
+/* Counters, one set for all processes but those of struct wire_proc. */
+struct wire_stats {
+	u64 lost_events;    /* calls that are missing: no room in a map */
+	u64 stack_overflow; /* the nearest matching caller was too far up */
+	u64 unreadable;	    /* memory of the target could not be read */
+	u64 bad_code;	    /* a frame's code object is no code object: the sites or registers are wrong */
+	u64 repeated;	    /* a start of a frame that was open already: eval-breaker and monitoring re-run RESUME */
+	u64 unclosed;	    /* a start where another function's frame was still open: an end was missed */
+	u64 frames;	    /* entries made in the frames map */
+	u64 announce_lost;  /* announcements that found no room; they are repeated at the next call */
+	u64 reopened;	    /* suspended generators that were found running: throw() */
+};
+
+#endif
