@@ -1,0 +1,54 @@
+# A thin front: each target calls a script or CMake, which a packager can call alone. `make help` lists them.
+#
+# Ninja is the default because scripts/setup installs it; an existing build folder keeps its generator.
+BUILD = build
+SANITIZE_BUILD = build-sanitize
+GENERATOR = Ninja
+PREFIX = /usr/local
+configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,-G $(GENERATOR)) $(2)
+
+.PHONY: help build demo test bench sanitize format check-format install clean
+.DEFAULT_GOAL := build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: ## what is needed is installed (root), pylu-bpf is built in build/
+	scripts/setup build
+	$(call configure,$(BUILD),-DCMAKE_INSTALL_PREFIX=$(PREFIX))
+	cmake --build $(BUILD)
+
+demo: ## profile a Django site under load, print the call tree, leave a flame graph in pylu-demo.svg
+	scripts/setup build demo
+	$(MAKE) --no-print-directory build
+	scripts/demo $(BUILD)/cli/pylu-bpf
+
+test: ## everything: build, formatting, unit tests (also with sanitizers), BPF programs, whole processes
+	scripts/setup
+	$(MAKE) --no-print-directory build build-sanitize
+	scripts/test $(BUILD) $(SANITIZE_BUILD):unit
+
+bench: build ## the figures that the documentation quotes
+	scripts/setup
+	bench/run $(BUILD)/cli/pylu-bpf
+
+sanitize: build-sanitize ## unit tests under the address and undefined behaviour sanitizers
+	scripts/test $(SANITIZE_BUILD):unit
+
+.PHONY: build-sanitize
+build-sanitize:
+	scripts/setup build
+	$(call configure,$(SANITIZE_BUILD),-DPYLU_SANITIZE=ON)
+	cmake --build $(SANITIZE_BUILD)
+
+format: ## format all C files in place
+	scripts/check-format --fix
+
+check-format: ## fail when a C file is not formatted
+	@scripts/check-format || [ $$? -eq 77 ]
+
+install: build ## into PREFIX (default /usr/local), below DESTDIR
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean: ## remove what was built
+	rm -rf $(BUILD) $(SANITIZE_BUILD)
