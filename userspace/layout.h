@@ -13,90 +13,91 @@
 #define OFF_NONE ((int32_t)-1)
 
 /* X(field, what it is). Offsets of fields, sizes, bit positions. */
-#define LAYOUT_FIELDS(X)                                                                                               \
-	/* every object */                                                                                             \
-	X(ob_type, "PyObject.ob_type")                                                                                 \
-	X(ob_size, "PyVarObject.ob_size")                                                                              \
-	/* _PyRuntime, interpreter, thread state */                                                                    \
-	X(runtime_interp_head, "_PyRuntime.interpreters.head")                                                         \
-	X(runtime_tstate_current, "_PyRuntime.gilstate.tstate_current (to 3.11): thread state that holds the GIL")     \
-	X(interp_next, "PyInterpreterState.next")                                                                      \
-	X(interp_tstate_head, "PyInterpreterState.tstate_head, 3.11 on threads.head")                                  \
-	X(interp_modules, "PyInterpreterState.modules, 3.12 on imports.modules: the dict sys.modules")                 \
-	X(tstate_next, "PyThreadState.next")                                                                           \
-	X(tstate_thread_id, "PyThreadState.thread_id: pthread_self()")                                                 \
-	X(tstate_native_thread_id, "PyThreadState.native_thread_id (3.11 on): the kernel's tid")                       \
-	X(tstate_exc, "PyThreadState.curexc_type, 3.12 on current_exception: not NULL while an exception is raised")   \
-	X(tstate_frame, "PyThreadState.frame (to 3.10)")                                                               \
-	X(tstate_cframe, "PyThreadState.cframe (3.11, 3.12)")                                                          \
-	X(tstate_current_frame, "PyThreadState.current_frame (3.13 on)")                                               \
-	X(cframe_current_frame, "_PyCFrame.current_frame (3.11, 3.12)")                                                \
-	/* PyFrameObject to 3.10, _PyInterpreterFrame from 3.11 */                                                     \
-	X(frame_previous, "f_back; previous")                                                                          \
-	X(frame_code, "f_code; f_code; f_executable")                                                                  \
-	X(frame_globals, "f_globals")                                                                                  \
-	X(frame_func, "f_func, f_funcobj (3.11 on)")                                                                   \
-	X(frame_instr, "prev_instr, instr_ptr (3.11 on)")                                                              \
-	X(frame_lasti, "f_lasti (to 3.10)")                                                                            \
-	X(frame_stacktop, "f_stacktop (3.8, 3.9): a pointer, NULL unless the frame yielded")                           \
-	X(frame_state, "f_state (3.10), one byte")                                                                     \
-	X(frame_state_suspended, "value of f_state of a suspended generator (3.10): FRAME_SUSPENDED")                  \
-	X(frame_owner, "owner (3.11 on), one byte")                                                                    \
-	X(frame_localsplus, "localsplus, f_localsplus")                                                                \
-	/* PyCodeObject */                                                                                             \
-	X(code_flags, "co_flags, int")                                                                                 \
-	X(code_firstlineno, "co_firstlineno, int")                                                                     \
-	X(code_filename, "co_filename")                                                                                \
-	X(code_name, "co_name")                                                                                        \
-	X(code_qualname, "co_qualname (3.11 on)")                                                                      \
-	X(code_consts, "co_consts")                                                                                    \
-	X(code_bytes, "co_code_adaptive: first code unit (3.11 on)")                                                   \
-	X(code_code, "co_code (to 3.10): a bytes object")                                                              \
-	/* str */                                                                                                      \
-	X(unicode_length, "PyASCIIObject.length")                                                                      \
-	X(unicode_state, "PyASCIIObject.state, u32")                                                                   \
-	X(unicode_kind_shift, "bit position of state.kind (3 bits)")                                                   \
-	X(unicode_compact_shift, "bit position of state.compact")                                                      \
-	X(unicode_ascii_shift, "bit position of state.ascii")                                                          \
-	X(unicode_ascii_data, "sizeof(PyASCIIObject): characters of a compact ASCII string")                           \
-	X(unicode_compact_data, "sizeof(PyCompactUnicodeObject): characters of another compact string")                \
-	X(unicode_any_data, "PyUnicodeObject.data.any: pointer to the characters of a string that is not compact")     \
-	X(bytes_data, "PyBytesObject.ob_sval")                                                                         \
-	/* containers */                                                                                               \
-	X(tuple_items, "PyTupleObject.ob_item (inline)")                                                               \
-	X(list_items, "PyListObject.ob_item (pointer)")                                                                \
-	X(dict_used, "PyDictObject.ma_used")                                                                           \
-	X(dict_keys, "PyDictObject.ma_keys")                                                                           \
-	X(dict_values, "PyDictObject.ma_values")                                                                       \
-	X(dict_values_items, "first value behind ma_values (0 where it is a plain array)")                             \
-	X(keys_size, "PyDictKeysObject.dk_size, i64 (to 3.10)")                                                        \
-	X(keys_log2_size, "dk_log2_size, one byte (3.11 on)")                                                          \
-	X(keys_log2_index_bytes, "dk_log2_index_bytes, one byte (3.11 on)")                                            \
-	X(keys_kind, "dk_kind, one byte (3.11 on)")                                                                    \
-	X(keys_kind_general, "value of dk_kind of tables whose entries hold a hash (3.11 on): DICT_KEYS_GENERAL")      \
-	X(keys_nentries, "dk_nentries, i64")                                                                           \
-	X(keys_indices, "dk_indices (inline); the entries follow the indices")                                         \
-	/* types and callables */                                                                                      \
-	X(type_name, "PyTypeObject.tp_name")                                                                           \
-	X(type_dealloc, "PyTypeObject.tp_dealloc")                                                                     \
-	X(type_flags, "PyTypeObject.tp_flags, u64")                                                                    \
-	X(type_basicsize, "PyTypeObject.tp_basicsize")                                                                 \
-	X(type_itemsize, "PyTypeObject.tp_itemsize")                                                                   \
-	X(type_dict, "PyTypeObject.tp_dict")                                                                           \
-	X(type_dictoffset, "PyTypeObject.tp_dictoffset")                                                               \
-	X(type_size, "sizeof(PyHeapTypeObject)")                                                                       \
-	X(heaptype_qualname, "PyHeapTypeObject.ht_qualname")                                                           \
-	X(heaptype_cached_keys, "PyHeapTypeObject.ht_cached_keys")                                                     \
-	X(func_code, "PyFunctionObject.func_code")                                                                     \
-	X(func_globals, "PyFunctionObject.func_globals")                                                               \
-	X(func_qualname, "PyFunctionObject.func_qualname")                                                             \
-	X(func_closure, "PyFunctionObject.func_closure")                                                               \
-	X(func_dict, "PyFunctionObject.func_dict")                                                                     \
-	X(cell_ref, "PyCellObject.ob_ref")                                                                             \
-	X(method_callable, "cm_callable and sm_callable of classmethod and staticmethod")                              \
-	X(property_get, "propertyobject.prop_get; prop_set and prop_del follow")                                       \
-	X(module_dict, "PyModuleObject.md_dict")                                                                       \
-	X(long_digits, "PyLongObject.ob_digit")                                                                        \
+#define LAYOUT_FIELDS(X)                                                                                             \
+	/* every object */                                                                                           \
+	X(ob_type, "PyObject.ob_type")                                                                               \
+	X(ob_size, "PyVarObject.ob_size")                                                                            \
+	/* _PyRuntime, interpreter, thread state */                                                                  \
+	X(runtime_interp_head, "_PyRuntime.interpreters.head")                                                       \
+	X(runtime_tstate_current, "_PyRuntime.gilstate.tstate_current (to 3.11): thread state that holds the GIL")   \
+	X(interp_next, "PyInterpreterState.next")                                                                    \
+	X(interp_tstate_head, "PyInterpreterState.tstate_head, 3.11 on threads.head")                                \
+	X(interp_modules, "PyInterpreterState.modules, 3.12 on imports.modules: the dict sys.modules")               \
+	X(tstate_next, "PyThreadState.next")                                                                         \
+	X(tstate_thread_id, "PyThreadState.thread_id: pthread_self()")                                               \
+	X(tstate_native_thread_id, "PyThreadState.native_thread_id (3.11 on): the kernel's tid")                     \
+	X(tstate_exc, "PyThreadState.curexc_type, 3.12 on current_exception: not NULL while an exception is raised") \
+	X(tstate_frame, "PyThreadState.frame (to 3.10)")                                                             \
+	X(tstate_cframe, "PyThreadState.cframe (3.11, 3.12)")                                                        \
+	X(tstate_current_frame, "PyThreadState.current_frame (3.13 on)")                                             \
+	X(cframe_current_frame, "_PyCFrame.current_frame (3.11, 3.12)")                                              \
+	/* PyFrameObject to 3.10, _PyInterpreterFrame from 3.11 */                                                   \
+	X(frame_previous, "f_back; previous")                                                                        \
+	X(frame_code, "f_code; f_code; f_executable")                                                                \
+	X(frame_globals, "f_globals")                                                                                \
+	X(frame_func, "f_func, f_funcobj (3.11 on)")                                                                 \
+	X(frame_instr, "prev_instr, instr_ptr (3.11 on)")                                                            \
+	X(frame_lasti, "f_lasti (to 3.10)")                                                                          \
+	X(frame_stacktop, "f_stacktop (3.8, 3.9): a pointer, NULL unless the frame yielded")                         \
+	X(frame_state, "f_state (3.10), one byte")                                                                   \
+	X(frame_state_suspended,                                                                                     \
+	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \
+	X(frame_owner, "owner (3.11 on), one byte")                                                                  \
+	X(frame_localsplus, "localsplus, f_localsplus")                                                              \
+	/* PyCodeObject */                                                                                           \
+	X(code_flags, "co_flags, int")                                                                               \
+	X(code_firstlineno, "co_firstlineno, int")                                                                   \
+	X(code_filename, "co_filename")                                                                              \
+	X(code_name, "co_name")                                                                                      \
+	X(code_qualname, "co_qualname (3.11 on)")                                                                    \
+	X(code_consts, "co_consts")                                                                                  \
+	X(code_bytes, "co_code_adaptive: first code unit (3.11 on)")                                                 \
+	X(code_code, "co_code (to 3.10): a bytes object")                                                            \
+	/* str */                                                                                                    \
+	X(unicode_length, "PyASCIIObject.length")                                                                    \
+	X(unicode_state, "PyASCIIObject.state, u32")                                                                 \
+	X(unicode_kind_shift, "bit position of state.kind (3 bits)")                                                 \
+	X(unicode_compact_shift, "bit position of state.compact")                                                    \
+	X(unicode_ascii_shift, "bit position of state.ascii")                                                        \
+	X(unicode_ascii_data, "sizeof(PyASCIIObject): characters of a compact ASCII string")                         \
+	X(unicode_compact_data, "sizeof(PyCompactUnicodeObject): characters of another compact string")              \
+	X(unicode_any_data, "PyUnicodeObject.data.any: pointer to the characters of a string that is not compact")   \
+	X(bytes_data, "PyBytesObject.ob_sval")                                                                       \
+	/* containers */                                                                                             \
+	X(tuple_items, "PyTupleObject.ob_item (inline)")                                                             \
+	X(list_items, "PyListObject.ob_item (pointer)")                                                              \
+	X(dict_used, "PyDictObject.ma_used")                                                                         \
+	X(dict_keys, "PyDictObject.ma_keys")                                                                         \
+	X(dict_values, "PyDictObject.ma_values")                                                                     \
+	X(dict_values_items, "first value behind ma_values (0 where it is a plain array)")                           \
+	X(keys_size, "PyDictKeysObject.dk_size, i64 (to 3.10)")                                                      \
+	X(keys_log2_size, "dk_log2_size, one byte (3.11 on)")                                                        \
+	X(keys_log2_index_bytes, "dk_log2_index_bytes, one byte (3.11 on)")                                          \
+	X(keys_kind, "dk_kind, one byte (3.11 on)")                                                                  \
+	X(keys_kind_general, "value of dk_kind of tables whose entries hold a hash (3.11 on): DICT_KEYS_GENERAL")    \
+	X(keys_nentries, "dk_nentries, i64")                                                                         \
+	X(keys_indices, "dk_indices (inline); the entries follow the indices")                                       \
+	/* types and callables */                                                                                    \
+	X(type_name, "PyTypeObject.tp_name")                                                                         \
+	X(type_dealloc, "PyTypeObject.tp_dealloc")                                                                   \
+	X(type_flags, "PyTypeObject.tp_flags, u64")                                                                  \
+	X(type_basicsize, "PyTypeObject.tp_basicsize")                                                               \
+	X(type_itemsize, "PyTypeObject.tp_itemsize")                                                                 \
+	X(type_dict, "PyTypeObject.tp_dict")                                                                         \
+	X(type_dictoffset, "PyTypeObject.tp_dictoffset")                                                             \
+	X(type_size, "sizeof(PyHeapTypeObject)")                                                                     \
+	X(heaptype_qualname, "PyHeapTypeObject.ht_qualname")                                                         \
+	X(heaptype_cached_keys, "PyHeapTypeObject.ht_cached_keys")                                                   \
+	X(func_code, "PyFunctionObject.func_code")                                                                   \
+	X(func_globals, "PyFunctionObject.func_globals")                                                             \
+	X(func_qualname, "PyFunctionObject.func_qualname")                                                           \
+	X(func_closure, "PyFunctionObject.func_closure")                                                             \
+	X(func_dict, "PyFunctionObject.func_dict")                                                                   \
+	X(cell_ref, "PyCellObject.ob_ref")                                                                           \
+	X(method_callable, "cm_callable and sm_callable of classmethod and staticmethod")                            \
+	X(property_get, "propertyobject.prop_get; prop_set and prop_del follow")                                     \
+	X(module_dict, "PyModuleObject.md_dict")                                                                     \
+	X(long_digits, "PyLongObject.ob_digit")                                                                      \
 	X(long_tag, "PyLongObject.long_value.lv_tag (3.12 on)")
 
 struct layout {
