@@ -31,10 +31,10 @@ def candidates():
                 yield path
 
 
-def find():
-    """Every CPython 3.8 or later, each file once, by version."""
+def find(paths=None):
+    """Every CPython 3.8 or later of this machine, or of `paths`: each file once, by version."""
     seen, out = set(), []
-    for path in candidates():
+    for path in paths or candidates():
         real = os.path.realpath(path)
         if real in seen or not os.access(real, os.X_OK):
             continue
