@@ -27,6 +27,9 @@ struct elf_symbol {
 
 /* Opens `path` (which may be a magic link below /proc). 0, or a negative code that was reported. */
 int elf_file__open(const char *path, struct elf_file **out);
+/* The same without reporting, for searches through files of which most are not what is looked for:
+ * -DIAG_UNSUPPORTED for an ELF file of another machine or word size, -DIAG_BAD_DATA for anything else that is no ELF. */
+int elf_file__probe(const char *path, struct elf_file **out);
 void elf_file__close(struct elf_file *elf);
 
 /* A defined dynamic symbol or, where there is a .symtab, any defined symbol. Version suffixes are ignored.
