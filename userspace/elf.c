@@ -526,13 +526,12 @@ static struct extent loaded_table(const struct elf_file *elf, int64_t addr_tag, 
 static int build_index(const struct elf_file *elf)
 {
 	struct reloc_index *index = elf->relocs;
-	struct extent tables[] = {
-		loaded_table(elf, DT_RELA, DT_RELASZ),
-		loaded_table(elf, DT_JMPREL, DT_PLTRELSZ),
-	};
+	struct extent tables[2];
 
 	if (index->built)
 		return 0;
+	tables[0] = loaded_table(elf, DT_RELA, DT_RELASZ);
+	tables[1] = loaded_table(elf, DT_JMPREL, DT_PLTRELSZ);
 	for (int i = 0; i < 2; i++)
 		index_table(index, tables[i], true);
 	index->relative.items = calloc(index->relative.n + 1, sizeof(struct reloc));
