@@ -83,11 +83,17 @@
 	X(type_flags, "PyTypeObject.tp_flags, u64")                                                                  \
 	X(type_basicsize, "PyTypeObject.tp_basicsize")                                                               \
 	X(type_itemsize, "PyTypeObject.tp_itemsize")                                                                 \
+	X(type_base, "PyTypeObject.tp_base")                                                                         \
 	X(type_dict, "PyTypeObject.tp_dict")                                                                         \
 	X(type_dictoffset, "PyTypeObject.tp_dictoffset")                                                             \
 	X(type_size, "sizeof(PyHeapTypeObject)")                                                                     \
 	X(heaptype_qualname, "PyHeapTypeObject.ht_qualname")                                                         \
 	X(heaptype_cached_keys, "PyHeapTypeObject.ht_cached_keys")                                                   \
+	/* attributes of an instance whose type has Py_TPFLAGS_MANAGED_DICT (3.11 on), relative to the instance */   \
+	X(managed_dict, "word that points to its dict (3.11 on): negative")                                          \
+	X(managed_values, "word that points to its values, NULL where it has a dict (3.11): negative")               \
+	X(managed_values_bias, "added to the word at managed_dict, where it is odd: its values (3.12)")              \
+	X(values_valid, "_dictvalues.valid (3.13), one byte: not 0 where the values behind an instance are in use")  \
 	X(func_code, "PyFunctionObject.func_code")                                                                   \
 	X(func_globals, "PyFunctionObject.func_globals")                                                             \
 	X(func_qualname, "PyFunctionObject.func_qualname")                                                           \
