@@ -1,0 +1,231 @@
+/*
+ * out_json: the whole profile for programs. The form is described by docs/profile.schema.json and docs/json.md, and is
+ * stable: fields may be added in a later version, none changes its meaning.
+ *
+ * jansson writes each object's own fields; the nesting is written here, one call at a time, because jansson refuses to
+ * dump deeper than 2,048 levels and would hold the tree in memory a second time.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "out.h"
+#include "out_util.h"
+#include "profile.h"
+
+#define FORMAT_VERSION 1
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* ASCII only, so that no control character beyond ASCII can reach a terminal; 15 digits come back as they went. */
+#define DUMP_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
+
+static const struct {
+	const char *name;
+	size_t offset;
+} call_fields[] = {
+	{ "hits", offsetof(struct prof_call, hits) },
+	{ "complete", offsetof(struct prof_call, complete) },
+	{ "raised", offsetof(struct prof_call, raised) },
+	{ "running_at_start", offsetof(struct prof_call, running_at_start) },
+	{ "running_at_end", offsetof(struct prof_call, running_at_end) },
+	{ "suspended_at_end", offsetof(struct prof_call, suspended_at_end) },
+	{ "total_ns", offsetof(struct prof_call, total_ns) },
+	{ "self_ns", offsetof(struct prof_call, self_ns) },
+	{ "complete_ns", offsetof(struct prof_call, complete_ns) },
+	{ "elapsed_ns", offsetof(struct prof_call, elapsed_ns) },
+	{ "min_ns", offsetof(struct prof_call, min_ns) },
+	{ "max_ns", offsetof(struct prof_call, max_ns) },
+};
+
+static json_t *string(const char *text)
+{
+	char *copy = utf8_copy(text_or_empty(text));
+	json_t *value = copy ? json_string(copy) : NULL;
+
+	free(copy);
+	return value;
+}
+
+/* json_int_t is signed; 292 years of nanoseconds are enough. */
+static json_t *integer(uint64_t n)
+{
+	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
+
+static json_t *number(double value)
+{
+	return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *strings(char *const *texts, size_t n)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		if (json_array_append_new(array, string(texts[i]))) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+/* Sets a field; the value is taken over. A NULL value (memory ran out while it was made) is an error, remembered. */
+static void set(struct sink *s, json_t *object, const char *name, json_t *value)
+{
+	if (json_object_set_new(object, name, value))
+		sink__fail(s, -ENOMEM);
+}
+
+/* DEL is the one control character that jansson passes on. It can stand in strings only. */
+static void put_text(struct sink *s, const char *text)
+{
+	for (const char *del; (del = strchr(text, 0x7f)); text = del + 1) {
+		sink__write(s, text, del - text);
+		sink__puts(s, "\\u007f");
+	}
+	sink__puts(s, text);
+}
+
+/* Writes an object without its closing brace, followed by the start of the array `name`; takes the object over. */
+static void put_open(struct sink *s, json_t *object, const char *name)
+{
+	char *text = s->err ? NULL : json_dumps(object, DUMP_FLAGS);
+
+	if (text) {
+		text[strlen(text) - 1] = '\0';
+		put_text(s, text);
+		sink__printf(s, ",\"%s\":[", name);
+	} else {
+		sink__fail(s, -ENOMEM);
+	}
+	free(text);
+	json_decref(object);
+}
+
+static json_t *histogram(const struct prof_call *call)
+{
+	json_t *array = json_array();
+	size_t n = PROFILE_LOG2_BUCKETS;
+
+	while (n && !call->log2_ns[n - 1])
+		n--;
+	for (size_t i = 0; i < n; i++) {
+		if (json_array_append_new(array, integer(call->log2_ns[i]))) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+static void open_call(struct sink *s, const struct prof_call *call)
+{
+	json_t *object = json_object();
+
+	set(s, object, "function", string(call->function));
+	set(s, object, "file", string(call->file));
+	set(s, object, "line", integer(call->line));
+	set(s, object, "generator", json_boolean(call->generator));
+	for (size_t i = 0; i < ARRAY_SIZE(call_fields); i++) {
+		uint64_t n;
+
+		memcpy(&n, (const char *)call + call_fields[i].offset, sizeof(n));
+		set(s, object, call_fields[i].name, integer(n));
+	}
+	set(s, object, "log2_ns", histogram(call));
+	put_open(s, object, "children");
+}
+
+static void put_closing(struct sink *s, int levels)
+{
+	while (levels-- > 0)
+		sink__puts(s, "]}");
+}
+
+/* A line for each call, without indentation: that would grow with the square of the depth. */
+static void put_calls(struct sink *s, const struct prof_call *root)
+{
+	const struct prof_call *call = root;
+	int depth = 0, last = 0;
+
+	while (!s->err && (call = prof_call__next(root, call, &depth))) {
+		/* The call before is a caller (deeper now), a sibling, or ends together with its callers. */
+		put_closing(s, last - depth + 1);
+		sink__puts(s, last >= depth ? ",\n" : "\n");
+		open_call(s, call);
+		last = depth;
+	}
+	put_closing(s, last);
+}
+
+static void put_thread(struct sink *s, const struct prof_thread *thread)
+{
+	json_t *object = json_object();
+
+	set(s, object, "tid", integer(thread->tid));
+	set(s, object, "name", string(thread->name));
+	put_open(s, object, "calls");
+	put_calls(s, thread->root);
+	sink__puts(s, "]}");
+}
+
+static void put_process(struct sink *s, const struct prof_process *proc)
+{
+	json_t *object = json_object(), *lost = json_object();
+
+	set(s, object, "pid", integer(proc->pid));
+	set(s, object, "command", string(proc->command));
+	set(s, object, "python", string(proc->python));
+	set(s, object, "build_id", string(proc->build_id));
+	set(s, object, "backend", string(proc->backend));
+	set(s, object, "why", string(proc->why));
+	set(s, object, "raw", json_boolean(proc->raw));
+	set(s, object, "ended", json_boolean(proc->ended));
+	set(s, object, "hits_total", integer(proc->hits_total));
+	set(s, object, "ns_per_hit", number(proc->ns_per_hit));
+	set(s, object, "overhead_fraction",
+	    proc->overhead_fraction >= 0 ? number(proc->overhead_fraction) : json_null());
+	set(s, lost, "events", integer(proc->lost.events));
+	set(s, lost, "stack_overflow", integer(proc->lost.stack_overflow));
+	set(s, lost, "unreadable", integer(proc->lost.unreadable));
+	set(s, object, "lost", lost);
+	set(s, object, "warnings", strings(proc->warnings, proc->nwarnings));
+	put_open(s, object, "threads");
+	for (size_t i = 0; i < proc->nthreads && !s->err; i++) {
+		sink__puts(s, i ? ",\n" : "\n");
+		put_thread(s, proc->threads[i]);
+	}
+	sink__puts(s, "]}");
+}
+
+static int write_json(const struct profile *p, FILE *f, const struct out_options *opts)
+{
+	json_t *object = json_object();
+	struct sink s = { .f = f };
+	char started[64];
+
+	(void)opts;
+	format_time(started, sizeof(started), &p->started);
+	set(&s, object, "format", string("pylu-profile"));
+	set(&s, object, "version", integer(FORMAT_VERSION));
+	set(&s, object, "host", string(p->host));
+	set(&s, object, "started", string(started));
+	set(&s, object, "duration_s", number(p->duration_ns / 1e9));
+	set(&s, object, "patterns", strings(p->patterns, p->npatterns));
+	put_open(&s, object, "processes");
+	for (size_t i = 0; i < p->nprocesses && !s.err; i++) {
+		sink__puts(&s, i ? ",\n" : "\n");
+		put_process(&s, p->processes[i]);
+	}
+	sink__puts(&s, "]}\n");
+	return sink__finish(&s);
+}
+
+const struct out_format out_json = {
+	.name = "json",
+	.summary = "everything, for programs (see profile.schema.json)",
+	.write = write_json,
+};
