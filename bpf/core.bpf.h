@@ -22,21 +22,23 @@ struct wire_site sites[WIRE_MAX_SITES];
 struct wire_build builds[WIRE_MAX_BUILDS];
 struct wire_proc procs[WIRE_MAX_PROCS];
 u8 func_state[WIRE_MAX_FUNCS];
-struct wire_stats stats;
+u64 thread_hits[WIRE_MAX_THREADS]; /* probe hits of each thread */
+u64 frames_made; /* entries made in the frames map */
 u32 live;	   /* nothing is recorded while 0: sites go live one by one */
 u32 hit_cost_ns;   /* what one of our own hits takes away from a function's time; 0: do not correct */
 u32 follow_forks;  /* --tree */
 u32 next_func = 1; /* function ids; 0 is none */
 u32 next_node = 1;
 u32 next_slot = 1;
+u32 next_thread;
 u32 frames_pressure; /* set by userspace when the frames map fills: ended frames leave it at once */
 
 /* Transient state of a thread. Freed by the kernel with the thread. */
 struct thread_state {
 	u32 slot;
 	u32 tid;
-	u32 node; /* the thread's root in the call tree */
-	u32 pad;
+	u32 node;  /* the thread's root in the call tree */
+	u32 index; /* into thread_hits[] */
 	u64 hits;
 	u64 root_frame; /* outermost frame of the stack whose older frames are registered */
 	u64 walk[WIRE_MAX_PREATTACH];
@@ -177,18 +179,19 @@ static __noinline struct thread_state *thread_new(struct task_struct *task)
 		return NULL;
 	thr = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thr) {
-		__sync_fetch_and_add(&stats.lost_events, 1);
+		proc_of(*slot)->stats.lost_events++;
 		return NULL;
 	}
 	thr->slot = *slot;
 	thr->tid = (u32)id;
+	thr->index = __sync_fetch_and_add(&next_thread, 1) & (WIRE_MAX_THREADS - 1);
 	thr->node = node_id(WIRE_NODE_THREAD | *slot, (u32)id);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (event) {
 		event->type = WIRE_EVENT_THREAD;
 		event->slot = *slot;
 		event->tid = (u32)id;
-		event->pad = 0;
+		event->index = thr->index;
 		bpf_ringbuf_submit(event, 0);
 	}
 	return thr;
@@ -210,6 +213,7 @@ static __always_inline struct thread_state *thread_enter(void)
 			return NULL;
 	}
 	thr->hits++;
+	thread_hits[thr->index & (WIRE_MAX_THREADS - 1)] = thr->hits;
 	proc_of(thr->slot)->hits++;
 	return thr;
 }

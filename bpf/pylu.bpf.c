@@ -6,8 +6,16 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define SITE(ctx) (&sites[bpf_get_attach_cookie(ctx) & (WIRE_MAX_SITES - 1)])
 #define BUILD(site) (&builds[(site)->build & (WIRE_MAX_BUILDS - 1)])
+
+/* The site that was hit. Every hit tells anew where its file is loaded: nothing need be known of a process before. */
+static __always_inline const struct wire_site *site_of(struct pt_regs *ctx, const struct thread_state *thr)
+{
+	const struct wire_site *site = &sites[bpf_get_attach_cookie(ctx) & (WIRE_MAX_SITES - 1)];
+
+	proc_of(thr->slot)->bias = ctx->ip - site->addr;
+	return site;
+}
 
 /* Nothing but the way in and out: the floor that the benchmark compares with. */
 SEC("uprobe")
@@ -30,10 +38,10 @@ int opcode_resume(struct pt_regs *ctx)
 
 	if (!thr)
 		return 0;
-	site = SITE(ctx);
+	site = site_of(ctx, thr);
 	b = BUILD(site);
 	frame = reg_get(ctx, site->frame_reg);
-	if (frame_head_read(b, frame, &head))
+	if (frame_head_read(b, thr->slot, frame, &head))
 		return 0;
 	stack_first(thr, b, head.previous);
 	func = code_func(b, frame, head.code, thr->slot, &state);
@@ -57,7 +65,7 @@ int opcode_yield(struct pt_regs *ctx)
 
 	if (!thr)
 		return 0;
-	site = SITE(ctx);
+	site = site_of(ctx, thr);
 	frame = reg_get(ctx, site->frame_reg);
 	stack_first(thr, BUILD(site), frame);
 	event_yield(thr, frame, bpf_ktime_get_ns());
@@ -77,7 +85,7 @@ int frame_end(struct pt_regs *ctx)
 
 	if (!thr)
 		return 0;
-	site = SITE(ctx);
+	site = site_of(ctx, thr);
 	b = BUILD(site);
 	frame = reg_get(ctx, site->frame_reg);
 	stack_first(thr, b, frame);
@@ -87,8 +95,8 @@ int frame_end(struct pt_regs *ctx)
 	now = bpf_ktime_get_ns();
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
 		/* Thrown into, or dropped; its memory may be another frame's by now. */
-		if (frame_head_read(b, frame, &head) || head.code != rec->code) {
-			frame_retire(rec);
+		if (frame_head_read(b, thr->slot, frame, &head) || head.code != rec->code) {
+			frame_retire(thr, rec);
 			return 0;
 		}
 		rec->resume_ns = now;
@@ -112,10 +120,10 @@ int frame_enter(struct pt_regs *ctx)
 
 	if (!thr)
 		return 0;
-	site = SITE(ctx);
+	site = site_of(ctx, thr);
 	b = BUILD(site);
 	frame = reg_get(ctx, site->frame_reg);
-	if (frame_head_read(b, frame, &head))
+	if (frame_head_read(b, thr->slot, frame, &head))
 		return 0;
 	stack_first(thr, b, head.previous);
 	func = code_func(b, frame, head.code, thr->slot, &state);
@@ -148,7 +156,7 @@ int frame_leave(struct pt_regs *ctx)
 
 	if (!thr)
 		return 0;
-	site = SITE(ctx);
+	site = site_of(ctx, thr);
 	b = BUILD(site);
 	frame = reg_get(ctx, site->frame_reg);
 	stack_first(thr, b, frame);
@@ -175,7 +183,7 @@ int code_dealloc(struct pt_regs *ctx)
 
 	if (!thr)
 		return 0;
-	key = key_of(reg_get(ctx, SITE(ctx)->frame_reg), thr->slot);
+	key = key_of(reg_get(ctx, site_of(ctx, thr)->frame_reg), thr->slot);
 	bpf_map_delete_elem(&codes, &key);
 	return 0;
 }
@@ -193,12 +201,13 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	slot = __sync_fetch_and_add(&next_slot, 1);
 	if (slot >= WIRE_MAX_PROCS) {
-		__sync_fetch_and_add(&stats.lost_events, 1);
+		proc_of(*known)->stats.lost_events++;
 		return 0;
 	}
 	*proc_of(slot) = *proc_of(*known);
 	proc_of(slot)->tgid = to;
 	proc_of(slot)->hits = 0;
+	proc_of(slot)->stats = (struct wire_stats){};
 	bpf_map_update_elem(&tgids, &to, &slot, BPF_ANY);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (event) {
@@ -219,6 +228,9 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 
 	if (!slot)
 		return 0;
+	bpf_task_storage_delete(&threads, task);
+	if (proc_of(*slot)->launched && !proc_of(*slot)->hits)
+		return 0;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (event) {
 		event->type = WIRE_EVENT_EXEC;
@@ -228,6 +240,5 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		bpf_ringbuf_submit(event, 0);
 	}
 	bpf_map_delete_elem(&tgids, &tgid);
-	bpf_task_storage_delete(&threads, task);
 	return 0;
 }

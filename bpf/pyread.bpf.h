@@ -14,12 +14,13 @@ struct frame_head {
 };
 
 /* 0, or negative when the frame cannot be read. */
-static __always_inline int frame_head_read(const struct wire_build *b, u64 frame, struct frame_head *out)
+static __always_inline int frame_head_read(const struct wire_build *b, u32 slot, u64 frame,
+					   struct frame_head *out)
 {
 	u64 w[3];
 
 	if (unlikely(bpf_probe_read_user(w, sizeof(w), (void *)(frame + b->head)))) {
-		__sync_fetch_and_add(&stats.unreadable, 1);
+		proc_of(slot)->stats.unreadable++;
 		return -1;
 	}
 	out->code = b->head_code == 0 ? w[0] : w[1];
@@ -141,7 +142,7 @@ static __always_inline int exception_set(struct pt_regs *ctx, const struct wire_
 	if (site->tstate_reg != WIRE_REG_NONE)
 		tstate = reg_get(ctx, site->tstate_reg);
 	else
-		tstate = read_u64(proc->tstate_current);
+		tstate = read_u64(b->tstate_current + proc->bias);
 	return read_u64(tstate + b->tstate_exc) != 0;
 }
 
@@ -154,10 +155,8 @@ static __noinline int code_announce(const struct wire_build *b, u64 frame, u64 c
 	if (!b)
 		return 0;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event) {
-		__sync_fetch_and_add(&stats.announce_lost, 1);
-		return 0;
-	}
+	if (!event)
+		return 0; /* no room: the next call announces it */
 	event->type = WIRE_EVENT_CODE;
 	event->slot = slot;
 	event->func = func;
@@ -171,9 +170,16 @@ static __noinline int code_announce(const struct wire_build *b, u64 frame, u64 c
 	event->readable = str_read(b, module, event->module, sizeof(event->module));
 	event->readable |= str_read(b, event->name_obj, event->name, sizeof(event->name)) << 1;
 	event->readable |= str_read(b, event->file_obj, event->file, sizeof(event->file)) << 2;
-	bpf_ringbuf_submit(event, 0);
+	/* Before userspace can answer: from then on the byte is its own. */
 	func_state[func & (WIRE_MAX_FUNCS - 1)] |= WIRE_FUNC_ANNOUNCED;
+	bpf_ringbuf_submit(event, 0);
 	return 0;
+}
+
+/* Whether an object is a code object: its type is PyCode_Type. */
+static __always_inline int is_code(const struct wire_build *b, u32 slot, u64 code)
+{
+	return read_u64(code + b->ob_type) == b->code_type + proc_of(slot)->bias;
 }
 
 /* Gives a code object that was not seen before its function id; 0 when it is none, or there is no room. */
@@ -184,13 +190,13 @@ static __noinline u32 code_new(const struct wire_build *b, u64 frame, u64 code, 
 
 	if (!b)
 		return 0;
-	if (read_u64(code + b->ob_type) != proc_of(slot)->code_type) {
-		__sync_fetch_and_add(&stats.bad_code, 1);
+	if (!is_code(b, slot, code)) {
+		proc_of(slot)->stats.bad_code++;
 		return 0;
 	}
 	func = __sync_fetch_and_add(&next_func, 1);
 	if (func >= WIRE_MAX_FUNCS || bpf_map_update_elem(&codes, &key, &func, BPF_ANY)) {
-		__sync_fetch_and_add(&stats.lost_events, 1);
+		proc_of(slot)->stats.lost_events++;
 		return 0;
 	}
 	func_state[func & (WIRE_MAX_FUNCS - 1)] =

@@ -20,10 +20,10 @@ static __noinline struct wire_frame *frame_insert(u64 frame, u32 slot)
 	struct wire_frame fresh = {};
 
 	if (bpf_map_update_elem(&frames, &key, &fresh, BPF_ANY)) {
-		__sync_fetch_and_add(&stats.lost_events, 1);
+		proc_of(slot)->stats.lost_events++;
 		return NULL;
 	}
-	__sync_fetch_and_add(&stats.frames, 1);
+	__sync_fetch_and_add(&frames_made, 1);
 	return bpf_map_lookup_elem(&frames, &key);
 }
 
@@ -88,7 +88,7 @@ static __always_inline void frame_open(const struct thread_state *thr, struct wi
 	slice_begin(thr, rec, parent, now);
 }
 
-static __always_inline struct wire_node *frame_stats(struct wire_frame *rec)
+static __always_inline struct wire_node *frame_stats(const struct thread_state *thr, struct wire_frame *rec)
 {
 	struct wire_node_key key = { rec->parent, rec->func };
 	struct wire_node *node = bpf_map_lookup_elem(&nodes, &key);
@@ -96,27 +96,27 @@ static __always_inline struct wire_node *frame_stats(struct wire_frame *rec)
 	if (likely(node))
 		return node;
 	if (!node_id(rec->parent, rec->func)) {
-		__sync_fetch_and_add(&stats.lost_events, 1);
+		proc_of(thr->slot)->stats.lost_events++;
 		return NULL;
 	}
 	return bpf_map_lookup_elem(&nodes, &key);
 }
 
 /* The record of a frame that is gone though no end was seen: a generator that was dropped while it was suspended. */
-static __noinline int frame_retire(struct wire_frame *rec)
+static __noinline int frame_retire(const struct thread_state *thr, struct wire_frame *rec)
 {
 	struct wire_node *node;
 
-	if (!rec)
+	if (!thr || !rec)
 		return 0;
-	node = frame_stats(rec);
+	node = frame_stats(thr, rec);
 	if (node) {
 		if (!rec->preattach)
 			node->dropped++;
 		node->dropped_ns += rec->active_ns;
 	}
 	if (rec->state == WIRE_FRAME_ACTIVE)
-		__sync_fetch_and_add(&stats.unclosed, 1);
+		proc_of(thr->slot)->stats.unclosed++;
 	rec->state = WIRE_FRAME_CLOSED;
 	return 0;
 }
@@ -152,7 +152,7 @@ static __always_inline u32 log2_bucket(u64 v)
 static __always_inline void frame_close(const struct thread_state *thr, u64 frame, struct wire_frame *rec, int raised,
 					u64 now)
 {
-	struct wire_node *node = frame_stats(rec);
+	struct wire_node *node = frame_stats(thr, rec);
 	u64 ns;
 
 	slice_end(thr, rec, now);
@@ -203,7 +203,7 @@ static long walk_collect(u64 i, struct walk *w)
 	w->thr->walk[w->n & (WIRE_MAX_PREATTACH - 1)] = w->frame;
 	w->n++;
 	w->outermost = w->frame;
-	if (frame_head_read(w->b, w->frame, &head))
+	if (frame_head_read(w->b, w->thr->slot, w->frame, &head))
 		return 1;
 	w->frame = head.previous;
 	return 0;
@@ -221,9 +221,9 @@ static long walk_register(u64 i, struct walk *w)
 	if (i >= w->n)
 		return 1;
 	frame = w->thr->walk[at & (WIRE_MAX_PREATTACH - 1)];
-	if (frame_head_read(w->b, frame, &head))
+	if (frame_head_read(w->b, w->thr->slot, frame, &head))
 		return 0;
-	if (read_u64(head.code + w->b->ob_type) != proc_of(w->thr->slot)->code_type)
+	if (!is_code(w->b, w->thr->slot, head.code))
 		return 0; /* the interpreter's own frames between C and Python */
 	func = code_func(w->b, frame, head.code, w->thr->slot, &state);
 	if (!func || state & WIRE_FUNC_NOMATCH)
@@ -233,7 +233,7 @@ static long walk_register(u64 i, struct walk *w)
 		if (!rec)
 			rec = frame_insert(frame, w->thr->slot);
 		else if (rec->state == WIRE_FRAME_SUSPENDED && rec->code != head.code)
-			frame_retire(rec);
+			frame_retire(w->thr, rec);
 		if (!rec)
 			return 0;
 		if (rec->state == WIRE_FRAME_SUSPENDED)
@@ -256,7 +256,7 @@ static __noinline u32 stack_register(struct thread_state *thr, const struct wire
 	w.parent = thr->node;
 	bpf_loop(WIRE_MAX_PREATTACH, walk_collect, &w, 0);
 	if (w.frame)
-		__sync_fetch_and_add(&stats.stack_overflow, 1);
+		proc_of(thr->slot)->stats.stack_overflow++;
 	thr->root_frame = w.outermost;
 	bpf_loop(WIRE_MAX_PREATTACH, walk_register, &w, 0);
 	return w.parent;
@@ -271,14 +271,14 @@ static long walk_search(u64 i, struct walk *w)
 	if (!w->frame)
 		return 1;
 	w->outermost = w->frame;
-	if (frame_head_read(w->b, w->frame, &head)) {
+	if (frame_head_read(w->b, w->thr->slot, w->frame, &head)) {
 		w->frame = 0;
 		return 1;
 	}
 	rec = frame_lookup(w->frame, w->thr->slot);
 	if (rec && rec->code == head.code) {
 		if (rec->state == WIRE_FRAME_SUSPENDED) { /* throw() lets it run without a RESUME */
-			__sync_fetch_and_add(&stats.reopened, 1);
+			proc_of(w->thr->slot)->stats.reopened++;
 			slice_begin(w->thr, rec, rec->parent, w->now);
 		}
 		if (rec->state == WIRE_FRAME_ACTIVE) {
@@ -300,7 +300,7 @@ static __noinline u32 parent_search(struct thread_state *thr, const struct wire_
 	if (w.parent)
 		return w.parent;
 	if (w.frame) {
-		__sync_fetch_and_add(&stats.stack_overflow, 1);
+		proc_of(thr->slot)->stats.stack_overflow++;
 		return thr->node;
 	}
 	/* Another stack than the one that was registered: a greenlet's, or a callback's from C. */
@@ -331,10 +331,10 @@ static __always_inline void event_start(struct thread_state *thr, const struct w
 
 	if (rec && rec->state != WIRE_FRAME_CLOSED) {
 		if (rec->state == WIRE_FRAME_ACTIVE && rec->code == head->code && rec->tid == thr->tid) {
-			__sync_fetch_and_add(&stats.repeated, 1);
+			proc_of(thr->slot)->stats.repeated++;
 			return;
 		}
-		frame_retire(rec);
+		frame_retire(thr, rec);
 	}
 	parent = parent_of(thr, b, head->previous, now);
 	if (!rec)
@@ -358,7 +358,7 @@ static __always_inline void event_resume(struct thread_state *thr, const struct 
 		return;
 	}
 	if (rec && rec->state != WIRE_FRAME_CLOSED)
-		frame_retire(rec);
+		frame_retire(thr, rec);
 	if (!rec)
 		rec = frame_insert(frame, thr->slot);
 	if (rec)

@@ -9,6 +9,7 @@
 #define WIRE_MAX_BUILDS 8
 #define WIRE_MAX_PROCS 4096 /* slot 0 is our own process: the measurement of the cost per hit */
 #define WIRE_MAX_FUNCS (1 << 20)
+#define WIRE_MAX_THREADS (1 << 14) /* later ones share the counters of earlier ones */
 #define WIRE_MAX_WALK 1024   /* frames that a search for the nearest matching caller looks at */
 #define WIRE_MAX_PREATTACH 512 /* frames of a stack that was there before us */
 #define WIRE_LOG2_BUCKETS 40 /* the last one is open-ended: 2^39 ns are nine minutes */
@@ -21,6 +22,7 @@ struct wire_site {
 	u8 frame_reg;  /* register that holds the frame (code object: at its deallocation) */
 	u8 tstate_reg; /* register that holds the thread state, or WIRE_REG_NONE */
 	u8 pad[5];
+	u64 addr; /* virtual address in the file: the run-time address less this is the load bias */
 };
 
 /* Offsets of one interpreter build; see userspace/layout.h for what each is. -1: this version has none. */
@@ -35,16 +37,29 @@ struct wire_build {
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc;
 	s32 ob_type;
-	u32 frame_backend; /* 1: PyFrameObject, to 3.10; 0: _PyInterpreterFrame */
+	u32 pad;
+	u64 tstate_current; /* virtual address of the word that points to the running thread's state, or 0 */
+	u64 code_type;	    /* virtual address of PyCode_Type */
+};
+
+/* What went wrong or was odd, counted for each process. */
+struct wire_stats {
+	u64 lost_events;    /* calls that are missing: no room in a map */
+	u64 stack_overflow; /* the nearest matching caller was too far up */
+	u64 unreadable;	    /* memory of the target could not be read */
+	u64 bad_code;	    /* a frame's code object is no code object: the sites or registers are wrong */
+	u64 repeated;	    /* a start of a frame that was open already: eval-breaker and monitoring re-run RESUME */
+	u64 unclosed;	    /* a start where another function's frame was still open: an end was missed */
+	u64 reopened;	    /* suspended generators that were found running: throw() */
 };
 
 /* What is per process. */
 struct wire_proc {
 	u32 tgid;
-	u32 build;
-	u64 tstate_current; /* address of the word that points to the running thread's state, or 0 */
-	u64 code_type;	    /* address of PyCode_Type */
-	u64 hits;	    /* probe hits */
+	u32 launched; /* we started it: it may exec until the interpreter runs */
+	u64 bias; /* run-time address less virtual address in the file, from the last hit */
+	u64 hits; /* probe hits */
+	struct wire_stats stats;
 };
 
 enum wire_func_state {
@@ -131,7 +146,7 @@ struct wire_event_thread {
 	u32 type;
 	u32 slot;
 	u32 tid;
-	u32 pad;
+	u32 index; /* into thread_hits[] */
 };
 
 struct wire_event_proc { /* fork: a new process in `slot`; exec: the process of `slot` runs another program */
@@ -139,19 +154,6 @@ struct wire_event_proc { /* fork: a new process in `slot`; exec: the process of 
 	u32 slot;
 	u32 pid;
 	u32 parent_slot;
-};
-
-/* Counters, one set for all processes but those of struct wire_proc. */
-struct wire_stats {
-	u64 lost_events;    /* calls that are missing: no room in a map */
-	u64 stack_overflow; /* the nearest matching caller was too far up */
-	u64 unreadable;	    /* memory of the target could not be read */
-	u64 bad_code;	    /* a frame's code object is no code object: the sites or registers are wrong */
-	u64 repeated;	    /* a start of a frame that was open already: eval-breaker and monitoring re-run RESUME */
-	u64 unclosed;	    /* a start where another function's frame was still open: an end was missed */
-	u64 frames;	    /* entries made in the frames map */
-	u64 announce_lost;  /* announcements that found no room; they are repeated at the next call */
-	u64 reopened;	    /* suspended generators that were found running: throw() */
 };
 
 #endif

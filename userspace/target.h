@@ -32,6 +32,11 @@ struct target {
 	bool free_threaded;   /* a Py_GIL_DISABLED build */
 	struct elf_file *elf; /* owned */
 	struct mem *mem;      /* owned */
+
+	/* For target.c only. */
+	int maps_fd;	      /* /proc/PID/maps of the image that was opened */
+	struct elf_file *exe; /* the executable where it is not the interpreter's file, else NULL; owned */
+	uint64_t exe_bias;
 };
 
 /* Looks at process `pid`. 0, or a negative code that was reported: -ESRCH no such process, -DIAG_NOT_PYTHON,
@@ -42,10 +47,11 @@ void target__close(struct target *t);
 /* The same without reporting, for listings: *why (static storage or NULL) says in a few words what stands in the way. */
 int target__probe(pid_t pid, struct target **out, const char **why);
 
-/* Whether the process still runs the image that was opened (same start time, not a zombie). */
+/* Whether the process still runs the image that was opened (same start time, not a zombie, no exec since). */
 bool target__alive(const struct target *t);
 
-/* Run-time address of a symbol of the interpreter's file. 0, or -ENOENT, not reported. */
+/* Run-time address of a symbol of the interpreter's file, or of the copy of it that the executable holds (a copy
+ * relocation). 0, or -ENOENT, not reported. */
 int target__symbol(const struct target *t, const char *name, uint64_t *addr);
 
 /* The interpreter file that `path` would run: `path` itself if it holds the interpreter (exports
@@ -55,10 +61,14 @@ int target__symbol(const struct target *t, const char *name, uint64_t *addr);
 int target_find_interpreter(const char *path, char **out);
 
 /* The version of the interpreter in an ELF file: `Py_Version` (3.11 on), else the string that Py_GetVersion's code
- * refers to. 0, or -DIAG_NOT_PYTHON / -DIAG_UNSUPPORTED, not reported. */
+ * refers to. 0, or -DIAG_NOT_PYTHON (not 3.x; *out is filled all the same) / -DIAG_UNSUPPORTED (none was found; *out is
+ * zeroed), not reported. */
 int elf_python_version(const struct elf_file *elf, struct py_version *out);
 
 /* Every process in /proc that we may look at, ascending by pid. fn returning non-zero stops and is returned. */
 int target_for_each_pid(int (*fn)(pid_t pid, void *ctx), void *ctx);
+
+/* Every living descendant of `pid` (not itself), parents before their children. Same returns. */
+int target_for_each_descendant(pid_t pid, int (*fn)(pid_t pid, void *ctx), void *ctx);
 
 #endif

@@ -1,0 +1,271 @@
+/* cmd_profile: exact call counts and times of the functions that match, as a call tree. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "diag.h"
+#include "launch.h"
+#include "opt.h"
+#include "out.h"
+#include "output.h"
+#include "profile.h"
+#include "session.h"
+#include "suggest.h"
+#include "target.h"
+
+struct config {
+	struct opt_pids pids, tree;
+	double seconds;
+	const char *format, *output, *backend;
+	bool raw;
+	const char *const *patterns;
+	size_t npatterns;
+	char **command; /* NULL: none */
+};
+
+static const struct opt opts[] = {
+	{ 'p', "pid", "PID[,PID...]", "processes to watch", OPT_PIDS, offsetof(struct config, pids) },
+	{ 0, "tree", "PID", "a process, its children, and those forked while we watch", OPT_PIDS,
+	  offsetof(struct config, tree) },
+	{ 'd', "duration", "SECONDS", "stop after this time (default: Ctrl-C, or when the processes end)", OPT_SECONDS,
+	  offsetof(struct config, seconds) },
+	{ 'f', "format", "FORMAT", "text, json, folded or svg (default: by the file's ending, else text)", OPT_STRING,
+	  offsetof(struct config, format) },
+	{ 'o', "output", "FILE", "write the result there instead of to the terminal", OPT_STRING,
+	  offsetof(struct config, output) },
+	{ 0, "backend", "NAME", "opcode (Python 3.11 on) or frame (to 3.10); default: what fits", OPT_STRING,
+	  offsetof(struct config, backend) },
+	{ 0, "raw", NULL, "do not take the cost of the probes out of the times", OPT_FLAG, offsetof(struct config, raw) },
+	{ 0 },
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* A process in the tree may be no Python, or have ended since: then it is left out. */
+static int add_member(pid_t pid, void *ctx)
+{
+	struct session *s = ctx;
+	struct target *t;
+	const char *why;
+
+	if (target__probe(pid, &t, &why))
+		return 0;
+	return session__add_target(s, t);
+}
+
+static int add_targets(struct session *s, const struct config *config, struct launch *launch)
+{
+	struct target *t;
+	int err = 0;
+
+	if (config->command)
+		return session__add_command(s, launch__pid(launch), launch__exe(launch), launch__interpreter(launch),
+					    launch__text(launch));
+	for (size_t i = 0; i < config->pids.n && !err; i++) {
+		err = target__open(config->pids.pids[i], &t);
+		if (!err)
+			err = session__add_target(s, t);
+	}
+	for (size_t i = 0; i < config->tree.n && !err; i++) {
+		err = target__open(config->tree.pids[i], &t);
+		if (!err)
+			err = session__add_target(s, t);
+		if (!err)
+			err = target_for_each_descendant(config->tree.pids[i], add_member, s);
+	}
+	return err;
+}
+
+static void progress(const struct session *s, double seconds, bool last)
+{
+	static const double every = 0.2;
+	static double shown;
+	struct session_status status;
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	if (last) {
+		if (shown > 0)
+			fputs("\r\033[K", stderr);
+		return;
+	}
+	if (seconds - shown < every)
+		return;
+	shown = seconds;
+	session__status(s, &status);
+	fprintf(stderr, "\r\033[K%.1f s  %llu hits  %zu functions  %zu process%s  (Ctrl-C ends and shows the result)", seconds,
+		(unsigned long long)status.hits, status.functions, status.processes, status.processes == 1 ? "" : "es");
+}
+
+/* Runs until the time is over, a signal arrives or nothing is left to watch. */
+static int watch(struct session *s, const struct config *config)
+{
+	double start = now_s(), spent;
+	int watched = 1;
+
+	for (;;) {
+		spent = now_s() - start;
+		if (interrupted || watched == 0 || (config->seconds > 0 && spent >= config->seconds))
+			break;
+		progress(s, spent, false);
+		watched = session__poll(s, config->seconds > 0 && config->seconds - spent < 0.05 ?
+						   (int)((config->seconds - spent) * 1000) + 1 :
+						   50);
+		if (watched == -EINTR)
+			watched = 1;
+		if (watched < 0)
+			return watched;
+	}
+	progress(s, spent, true);
+	return 0;
+}
+
+static void announce(const struct config *config, const struct session *s)
+{
+	size_t n = config->command ? 1 : config->pids.n + config->tree.n;
+	struct session_status status;
+
+	session__status(s, &status);
+	fprintf(stderr, "pylu-bpf: watching %zu process%s; %s; a hit costs %.2f us here\n",
+		status.processes > n ? status.processes : n, status.processes > 1 ? "es" : "", session__why(s, 0),
+		status.ns_per_hit / 1000);
+}
+
+static bool profile_empty(const struct profile *p)
+{
+	for (size_t i = 0; i < p->nprocesses; i++)
+		for (size_t k = 0; k < p->processes[i]->nthreads; k++)
+			if (p->processes[i]->threads[k]->root->nchildren)
+				return false;
+	return true;
+}
+
+static int measure(const struct config *config, struct session *s, struct launch *launch, struct output *output)
+{
+	struct profile *p = NULL;
+	int err = add_targets(s, config, launch);
+
+	if (!err)
+		err = session__attach(s);
+	if (err)
+		return err;
+	announce(config, s);
+	if (launch)
+		err = launch__go(launch);
+	if (!err)
+		err = watch(s, config);
+	session__stop(s);
+	if (err)
+		return err;
+	err = session__profile(s, &p);
+	if (!err)
+		err = output__write(output, p);
+	if (!err && profile_empty(p))
+		suggest(s, config->patterns, config->npatterns);
+	profile__free(p);
+	return err;
+}
+
+/* Splits at "--": patterns before, the command behind. */
+static int read_config(const struct command *cmd, int argc, char **argv, struct config *config)
+{
+	int split = argc, first, status;
+
+	for (int i = 1; i < argc && split == argc; i++)
+		if (!strcmp(argv[i], "--"))
+			split = i;
+	if (split < argc) {
+		if (split + 1 == argc)
+			return opt__usage(cmd, "no command behind '--'");
+		config->command = argv + split + 1;
+	}
+	argv[split] = NULL;
+	status = opt__parse(cmd, split, argv, config, &first);
+	if (status)
+		return status;
+	config->patterns = (const char *const *)argv + first;
+	config->npatterns = (size_t)(split - first);
+	if (!config->npatterns)
+		return opt__usage(cmd, "no pattern; '__main__.**' means all functions of the program itself, '**' all there are");
+	if (!!config->pids.n + !!config->tree.n + !!config->command != 1)
+		return opt__usage(cmd, "name the target by one of -p PID, --tree PID, or -- COMMAND");
+	return 0;
+}
+
+static int run(const struct command *cmd, int argc, char **argv)
+{
+	struct config config = { 0 };
+	struct session *s = NULL;
+	struct launch *launch = NULL;
+	struct output *output = NULL;
+	int err = read_config(cmd, argc, argv, &config);
+
+	if (err)
+		return err < 0 ? 0 : err;
+	struct session_options session_opts = {
+		.patterns = config.patterns,
+		.npatterns = config.npatterns,
+		.raw = config.raw,
+		.tree = config.tree.n > 0,
+		.backend = config.backend,
+	};
+
+	catch_signals();
+	err = output__open(config.format, config.output, &output);
+	if (!err && config.command)
+		err = launch__prepare(config.command, &launch);
+	if (!err)
+		err = session__new(&session_opts, &s);
+	if (!err)
+		err = measure(&config, s, launch, output);
+	session__free(s);
+	launch__free(launch);
+	output__close(output, err);
+	if (err && diag_remedy(err)[0])
+		fprintf(stderr, "pylu-bpf: %s\n", diag_remedy(err));
+	return diag_exit_status(err);
+}
+
+const struct command cmd_profile = {
+	.name = "profile",
+	.usage = "profile (-p PID[,PID...] | --tree PID | -- COMMAND...) [OPTIONS] PATTERN...",
+	.summary = "count and time every call of the functions that match, exactly, as a call tree",
+	.notes = "PATTERN names functions: 'module.Class.method', 'module.*' (one level), 'module.**' (any depth), a plain\n"
+		 "module or class name (all that is in it); '!PATTERN' excludes. Put a COMMAND last, behind the patterns:\n"
+		 "  pylu-bpf profile -p 4510 'shop.**' '!shop.models.**'\n"
+		 "  pylu-bpf profile -o flame.svg '__main__.**' -- python3 app.py",
+	.opts = opts,
+	.run = run,
+};

@@ -1,0 +1,49 @@
+/*
+ * opt: commands and their options as data; --help is made from the same tables.
+ */
+#ifndef PYLU_OPT_H
+#define PYLU_OPT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+enum opt_type {
+	OPT_FLAG,    /* bool */
+	OPT_STRING,  /* const char * */
+	OPT_SECONDS, /* double, > 0 */
+	OPT_PIDS,    /* struct opt_pids; comma-separated, may be given more than once */
+};
+
+#define OPT_MAX_PIDS 64
+
+struct opt_pids {
+	pid_t pids[OPT_MAX_PIDS];
+	size_t n;
+};
+
+struct opt {
+	char letter; /* 0: none */
+	const char *name, *arg, *help;
+	enum opt_type type;
+	size_t offset; /* of the value in the command's configuration */
+};
+
+struct command {
+	const char *name, *usage, *summary, *notes;
+	const struct opt *opts; /* ends with a NULL name */
+	int (*run)(const struct command *cmd, int argc, char **argv); /* returns the exit status */
+};
+
+/*
+ * Reads the options of argv[1..] into `config` and leaves the operands in argv[*first..argc-1]. Reading stops at "--",
+ * which is then argv[*first + number of operands before it]. Returns 0; 2 after a message on a usage error; -1 when
+ * --help was asked for and printed.
+ */
+int opt__parse(const struct command *cmd, int argc, char **argv, void *config, int *first);
+
+/* A usage error: prints the message and how to get help. Returns 2. */
+int opt__usage(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+extern const struct command cmd_profile, cmd_ps, cmd_funcs;
+
+#endif

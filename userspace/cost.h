@@ -1,0 +1,21 @@
+/*
+ * cost: what one probe hit costs on this host, measured, not assumed: the product's own programs at instructions of our
+ * own, fed with a frame of our own.
+ */
+#ifndef PYLU_COST_H
+#define PYLU_COST_H
+
+#include <stdbool.h>
+
+struct pylu;
+
+struct cost {
+	double ns_per_hit; /* median of the rounds, of a start and an end of a matching function */
+	bool thread_filter; /* a probe for one process fires in all of its threads */
+};
+
+/* Measures with the loaded programs of `skel`, which must not be live; leaves its maps as they were, except that ids
+ * were used up. 0, or a code that was reported. */
+int cost__measure(struct pylu *skel, bool multi, struct cost *out);
+
+#endif

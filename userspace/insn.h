@@ -1,0 +1,49 @@
+/*
+ * insn: one machine instruction, as far as the search for sites needs it. The only user of the disassembler library.
+ */
+#ifndef PYLU_INSN_H
+#define PYLU_INSN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INSN_NO_REG 0xff
+#define INSN_REG_MASK(reg) (1u << (reg))
+
+enum insn_flow {
+	INSN_NEXT,	    /* goes on to the next instruction */
+	INSN_JMP,	    /* direct, unconditional */
+	INSN_JCC,	    /* direct, conditional */
+	INSN_CALL,	    /* direct */
+	INSN_CALL_INDIRECT,
+	INSN_END,	    /* ret, indirect jump, trap: nothing follows in a straight line */
+};
+
+struct insn {
+	uint64_t addr;
+	uint8_t len;
+	enum insn_flow flow;
+	uint64_t target;  /* of direct jumps and calls */
+	bool emulated;	  /* the kernel emulates it under a uprobe; all else is single-stepped */
+	uint32_t written; /* general registers that it changes, as bits, by the processor's numbers */
+	uint8_t copy_to, copy_from; /* a full copy between general registers, else INSN_NO_REG */
+	/* an eight-byte move between a general register and memory at base + disp, without index, else both false */
+	bool load, store;
+	uint8_t reg, base;
+	int64_t disp;
+};
+
+struct insn_decoder;
+
+/* 0 or -ENOMEM, reported. */
+int insn_decoder__new(struct insn_decoder **out);
+void insn_decoder__free(struct insn_decoder *d);
+
+/* Decodes the instruction at `code`, of which `len` bytes are there. 0, or -EINVAL when it is none (not reported). */
+int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len, uint64_t addr, struct insn *out);
+
+/* Whether the kernel emulates the instruction at `code` rather than single-stepping it. */
+bool insn_emulated(const uint8_t *code, size_t len);
+
+#endif

@@ -1,0 +1,625 @@
+/*
+ * session: see session.h. Owns the loaded programs and the links; names are in session_names.c, the reading of the maps
+ * at the end in session_collect.c, the proof in prove.c.
+ */
+#include "session_priv.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "diag.h"
+#include "elf.h"
+#include "layout.h"
+#include "opmap.h"
+#include "pattern.h"
+#include "probe.h"
+#include "prove.h"
+#include "pyobj.h"
+#include "target.h"
+
+#define CHECK_NS 100000000ULL	       /* how often we look whether the targets live */
+#define FRAMES_HIGH ((1ULL << 20) / 2) /* entries in the frames map from which ended frames leave it at once */
+
+uint64_t monotonic_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+struct session_proc *session_proc(const struct session *s, uint32_t slot)
+{
+	for (size_t i = 0; i < s->nprocs; i++)
+		if (s->procs[i]->slot == slot)
+			return s->procs[i];
+	return NULL;
+}
+
+/* Processor time that a process has used, in ns; 0 when unknown. */
+static uint64_t cpu_ns(pid_t pid)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t))
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[512];
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, args);
+	line[strcspn(line, "\n")] = 0;
+	diag_debug("%s", line);
+	return 0;
+}
+
+static int load(struct session *s)
+{
+	struct bpf_program *prog;
+	int err;
+
+	libbpf_set_print(print_libbpf);
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return diag_error(-DIAG_NO_KERNEL, "this kernel has no BTF (/sys/kernel/btf/vmlinux)");
+	s->skel = pylu__open();
+	if (!s->skel)
+		return diag_error(-errno, "cannot open the BPF programs: %s", strerror(errno));
+	s->multi = probe_multi_supported();
+	if (s->multi)
+		bpf_object__for_each_program(prog, s->skel->obj)
+			if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+				bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
+	err = pylu__load(s->skel);
+	if (err == -EPERM || err == -EACCES)
+		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to load BPF programs");
+	if (err)
+		return diag_error(-DIAG_NO_KERNEL, "the kernel refused the BPF programs: %s", strerror(-err));
+	return 0;
+}
+
+static void open_late(struct session_proc *proc);
+
+static void end_proc(struct session_proc *proc)
+{
+	proc->ended = true;
+	proc->ended_ns = monotonic_ns();
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct session *s = ctx;
+	uint32_t type;
+
+	if (size < sizeof(struct wire_event_thread))
+		return 0;
+	memcpy(&type, data, sizeof(type));
+	if (type == WIRE_EVENT_THREAD) {
+		const struct wire_event_thread *event = data;
+		struct session_proc *proc = session_proc(s, event->slot);
+
+		if (proc)
+			open_late(proc);
+		session_on_thread(s, data);
+	} else if (type == WIRE_EVENT_CODE && size >= sizeof(struct wire_event_code)) {
+		session_on_code(s, data);
+	} else if (type == WIRE_EVENT_FORK) {
+		session_on_fork(s, data);
+	} else if (type == WIRE_EVENT_EXEC) {
+		const struct wire_event_proc *event = data;
+		struct session_proc *proc = session_proc(s, event->slot);
+
+		if (proc)
+			end_proc(proc);
+	}
+	return 0;
+}
+
+/* What cost__measure announced is nobody's. */
+static int on_nothing(void *ctx, void *data, size_t size)
+{
+	(void)ctx, (void)data, (void)size;
+	return 0;
+}
+
+static int measure_cost(struct session *s)
+{
+	struct ring_buffer *ring;
+	int err = cost__measure(s->skel, s->multi, &s->cost);
+
+	if (err)
+		return err;
+	ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_nothing, NULL, NULL);
+	if (!ring)
+		return diag_error(-errno, "cannot map the BPF ring buffer: %s", strerror(errno));
+	ring_buffer__consume(ring);
+	ring_buffer__free(ring);
+	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_event, s, NULL);
+	if (!s->ring)
+		return diag_error(-errno, "cannot map the BPF ring buffer: %s", strerror(errno));
+	return 0;
+}
+
+int session__new(const struct session_options *opts, struct session **out)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return diag_error(-ENOMEM, "out of memory");
+	s->opts = *opts;
+	err = pattern_set__parse(opts->patterns, opts->npatterns, &s->patterns);
+	if (!err)
+		err = load(s);
+	if (!err)
+		err = measure_cost(s);
+	if (err) {
+		session__free(s);
+		return err;
+	}
+	s->skel->bss->hit_cost_ns = opts->raw ? 0 : (uint32_t)(s->cost.ns_per_hit + 0.5);
+	s->skel->bss->follow_forks = opts->tree;
+	*out = s;
+	return 0;
+}
+
+static void proc_free(struct session_proc *proc)
+{
+	pyobj_reader__free(proc->reader);
+	target__close(proc->target);
+	free(proc->command);
+	free(proc->python);
+	free(proc->open_path);
+	free(proc);
+}
+
+void session__free(struct session *s)
+{
+	if (!s)
+		return;
+	session__stop(s);
+	for (size_t i = 0; i < s->nprocs; i++)
+		proc_free(s->procs[i]);
+	for (size_t i = 0; i < s->nbuilds; i++) {
+		free(s->builds[i].build_id);
+		free(s->builds[i].why);
+	}
+	session_names_free(s);
+	ring_buffer__free(s->ring);
+	pylu__destroy(s->skel);
+	pattern_set__free(s->patterns);
+	free(s->procs);
+	free(s);
+}
+
+static void fill_build(struct wire_build *b, const struct layout *l)
+{
+	int32_t low = l->frame_code < l->frame_previous ? l->frame_code : l->frame_previous;
+
+	*b = (struct wire_build){
+		.head = low,
+		.head_code = (uint32_t)(l->frame_code - low) / 8,
+		.head_previous = (uint32_t)(l->frame_previous - low) / 8,
+		.frame_globals = l->frame_globals,
+		.frame_func = l->frame_func,
+		.frame_instr = l->frame_instr,
+		.frame_lasti = l->frame_lasti,
+		.frame_stacktop = l->frame_stacktop,
+		.frame_state = l->frame_state,
+		.frame_state_suspended = l->frame_state_suspended,
+		.code_flags = l->code_flags,
+		.code_firstlineno = l->code_firstlineno,
+		.code_filename = l->code_filename,
+		.code_name = l->code_name,
+		.code_qualname = l->code_qualname,
+		.unicode_length = l->unicode_length,
+		.unicode_state = l->unicode_state,
+		.unicode_kind_shift = l->unicode_kind_shift,
+		.unicode_compact_shift = l->unicode_compact_shift,
+		.unicode_ascii_shift = l->unicode_ascii_shift,
+		.unicode_ascii_data = l->unicode_ascii_data,
+		.unicode_compact_data = l->unicode_compact_data,
+		.dict_keys = l->dict_keys,
+		.keys_size = l->keys_size,
+		.keys_log2_index_bytes = l->keys_log2_index_bytes,
+		.keys_kind = l->keys_kind,
+		.keys_kind_general = l->keys_kind_general,
+		.keys_nentries = l->keys_nentries,
+		.keys_indices = l->keys_indices,
+		.tstate_exc = l->tstate_exc,
+		.ob_type = l->ob_type,
+	};
+}
+
+/* The addresses of the interpreter's own objects. 0, or a code that was reported. */
+static int fill_addresses(struct wire_build *b, const struct layout *l, const struct elf_file *elf)
+{
+	struct elf_symbol sym;
+
+	if (elf_file__symbol(elf, "PyCode_Type", &sym))
+		return diag_error(-DIAG_NO_SITE, "PyCode_Type is not exported by build %s", elf_file__build_id(elf));
+	b->code_type = sym.addr;
+	if (l->runtime_tstate_current == OFF_NONE)
+		return 0;
+	if (elf_file__symbol(elf, "_PyRuntime", &sym))
+		return diag_error(-DIAG_NO_SITE, "_PyRuntime is not exported by build %s", elf_file__build_id(elf));
+	b->tstate_current = sym.addr + (uint64_t)l->runtime_tstate_current;
+	return 0;
+}
+
+static const char *why_backend(const struct site_set *sites)
+{
+	return strcmp(sites->backend, "frame") ? "opcode handlers see every call of Python 3.11 and later"
+					       : "up to Python 3.10 every call passes the evaluation function";
+}
+
+/* The build of an interpreter's file: known, or found and proved now (on `child`, where that is not NULL). Its index, or
+ * a code that was reported. */
+static int find_build(struct session *s, const struct elf_file *elf, const struct py_version *version, const char *path,
+		      const struct prove_child *child)
+{
+	const char *id = elf_file__build_id(elf);
+	const struct layout *layout = layout__find(version->major, version->minor);
+	const struct opmap *opmap = opmap__find(version->major, version->minor);
+	struct session_build *build = &s->builds[s->nbuilds];
+	int err;
+
+	for (size_t i = 0; i < s->nbuilds; i++)
+		if (id[0] && !strcmp(s->builds[i].build_id, id))
+			return (int)i;
+	if (!layout || !opmap)
+		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s (build %s), which is not known", path, version->text,
+				  id[0] ? id : "without a build-id");
+	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
+		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
+	err = site_set__find(elf, layout, opmap, &build->sites);
+	if (err)
+		return err;
+	if (s->opts.backend && strcmp(s->opts.backend, build->sites.backend))
+		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
+				  s->opts.backend, version->text, build->sites.backend);
+	build->layout = layout;
+	build->build_id = strdup(id);
+	build->why = strdup(why_backend(&build->sites));
+	if (!build->build_id || !build->why)
+		return diag_error(-ENOMEM, "out of memory");
+	fill_build(&s->skel->bss->builds[s->nbuilds], layout);
+	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], layout, elf);
+	if (err)
+		return err;
+	if (child) {
+		err = prove_build(child);
+		if (err < 0)
+			return err;
+		build->proved = err;
+	}
+	return (int)s->nbuilds++;
+}
+
+static struct session_proc *proc_new(struct session *s, pid_t pid, size_t build, const char *command, const char *python)
+{
+	struct session_proc **bigger = realloc(s->procs, (s->nprocs + 1) * sizeof(struct session_proc *));
+	struct session_proc *proc;
+
+	if (bigger)
+		s->procs = bigger;
+	proc = bigger ? calloc(1, sizeof(*proc)) : NULL;
+	if (!proc)
+		return NULL;
+	proc->pid = pid;
+	proc->build = build;
+	proc->command = strdup(command);
+	proc->python = strdup(python);
+	proc->cpu_start_ns = cpu_ns(pid);
+	s->procs[s->nprocs++] = proc;
+	return proc;
+}
+
+/* Makes a process known to the programs. 0, or a code that was reported. */
+static int watch(struct session *s, struct session_proc *proc, bool launched)
+{
+	uint32_t tgid = (uint32_t)proc->pid;
+
+	proc->slot = s->skel->data->next_slot++;
+	if (proc->slot >= WIRE_MAX_PROCS)
+		return diag_error(-E2BIG, "more than %d processes", WIRE_MAX_PROCS);
+	s->skel->bss->procs[proc->slot] = (struct wire_proc){ .tgid = tgid, .launched = launched };
+	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.tgids), &tgid, &proc->slot, BPF_ANY))
+		return diag_error(-errno, "cannot watch process %d: %s", (int)proc->pid, strerror(errno));
+	return 0;
+}
+
+int session__add_target(struct session *s, struct target *t)
+{
+	struct prove_child child;
+	bool can_prove = !s->opts.skip_proof && !prove_child_of(t, &child);
+	struct session_proc *proc;
+	int build, err;
+
+	build = find_build(s, t->elf, &t->version, t->interp_path, can_prove ? &child : NULL);
+	if (can_prove)
+		prove_child__free(&child);
+	proc = build < 0 ? NULL : proc_new(s, t->pid, (size_t)build, t->command, t->version.text);
+	if (!proc) {
+		target__close(t);
+		return build < 0 ? build : diag_error(-ENOMEM, "out of memory");
+	}
+	proc->target = t;
+	proc->open_path = strdup(t->open_path);
+	if (!proc->open_path)
+		return diag_error(-ENOMEM, "out of memory");
+	err = watch(s, proc, false);
+	return err ? err : pyobj_reader__new(t, &proc->reader);
+}
+
+int session__add_command(struct session *s, pid_t pid, const char *exe, const char *interp_path, const char *command)
+{
+	const struct prove_child child = { .exe = exe, .uid = geteuid(), .gid = getegid() };
+	struct session_proc *proc;
+	struct py_version version;
+	struct elf_file *elf;
+	int build, err;
+
+	err = elf_file__open(interp_path, &elf);
+	if (err)
+		return err;
+	build = elf_python_version(elf, &version);
+	if (build)
+		build = diag_error(build, "%s holds no Python whose version can be told", interp_path);
+	else
+		build = find_build(s, elf, &version, interp_path, &child);
+	elf_file__close(elf);
+	if (build < 0)
+		return build;
+	proc = proc_new(s, pid, (size_t)build, command, version.text);
+	if (proc)
+		proc->open_path = strdup(interp_path);
+	if (!proc || !proc->open_path)
+		return diag_error(-ENOMEM, "out of memory");
+	return watch(s, proc, true);
+}
+
+/* Opens a process that was only announced: forked, or started by us. */
+static void open_late(struct session_proc *proc)
+{
+	const char *why;
+
+	if (proc->target || proc->ended || target__probe(proc->pid, &proc->target, &why))
+		return;
+	if (pyobj_reader__new(proc->target, &proc->reader))
+		proc->reader = NULL;
+	free(proc->command);
+	proc->command = strdup(proc->target->command);
+}
+
+/* A process that was forked by a watched one: same build, same addresses. */
+void session_on_fork(struct session *s, const struct wire_event_proc *event)
+{
+	struct session_proc *parent = session_proc(s, event->parent_slot), *proc;
+	if (!parent)
+		return;
+	proc = proc_new(s, (pid_t)event->pid, parent->build, parent->command, parent->python);
+	if (!proc)
+		return;
+	proc->slot = event->slot;
+	proc->cpu_start_ns = 0;
+	open_late(proc);
+}
+
+/* The program of each kind of site. */
+static struct bpf_program *program_of(struct session *s, enum site_kind kind)
+{
+	switch (kind) {
+	case SITE_OPCODE_RESUME:
+		return s->skel->progs.opcode_resume;
+	case SITE_OPCODE_YIELD:
+		return s->skel->progs.opcode_yield;
+	case SITE_FRAME_END:
+		return s->skel->progs.frame_end;
+	case SITE_FRAME_ENTER:
+		return s->skel->progs.frame_enter;
+	case SITE_FRAME_LEAVE:
+		return s->skel->progs.frame_leave;
+	default:
+		return s->skel->progs.code_dealloc;
+	}
+}
+
+/* Attaches the sites of a build in a process's file, for that process or for all. */
+static int attach_build(struct session *s, const struct session_proc *proc, size_t first, pid_t pid)
+{
+	const struct site_set *sites = &s->builds[proc->build].sites;
+	struct probe_point points[SITE_MAX];
+	struct probe_links **bigger, *links;
+	int err;
+
+	for (size_t i = 0; i < sites->n; i++) {
+		const struct site *site = &sites->sites[i];
+
+		s->skel->bss->sites[first + i] = (struct wire_site){
+			.build = (uint8_t)proc->build,
+			.frame_reg = site->frame_reg,
+			.tstate_reg = site->tstate_reg,
+			.addr = site->addr,
+		};
+		points[i] = (struct probe_point){
+			.prog = program_of(s, site->kind),
+			.file_offset = site->file_offset,
+			.cookie = first + i,
+		};
+	}
+	bigger = realloc(s->links, (s->nlinks + 1) * sizeof(*bigger));
+	if (!bigger)
+		return diag_error(-ENOMEM, "out of memory");
+	s->links = bigger;
+	err = probe_links__attach(proc->open_path, pid, points, sites->n, s->multi, &links);
+	if (!err)
+		s->links[s->nlinks++] = links;
+	return err;
+}
+
+/* All processes of one build share its sites; each gets links of its own where the kernel can limit a probe to a
+ * process, so that no other one pays. Children forked later are reached by unlimited probes only. */
+static int attach_all(struct session *s)
+{
+	bool limit = s->cost.thread_filter && !s->opts.tree;
+	size_t next = 0, first[WIRE_MAX_BUILDS];
+	bool done[WIRE_MAX_BUILDS] = { false };
+	int err;
+
+	for (size_t i = 0; i < s->nprocs; i++) {
+		size_t build = s->procs[i]->build;
+
+		if (!done[build]) {
+			first[build] = next;
+			next += s->builds[build].sites.n;
+			if (next > WIRE_MAX_SITES - 2)
+				return diag_error(-E2BIG, "too many different Python builds at once");
+		} else if (!limit) {
+			continue;
+		}
+		done[build] = true;
+		err = attach_build(s, s->procs[i], first[build], limit ? s->procs[i]->pid : 0);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int session__attach(struct session *s)
+{
+	uint64_t begin = monotonic_ns();
+	int err;
+
+	s->skel->links.proc_exec = bpf_program__attach(s->skel->progs.proc_exec);
+	err = (int)libbpf_get_error(s->skel->links.proc_exec);
+	if (!err && s->opts.tree) {
+		s->skel->links.proc_fork = bpf_program__attach(s->skel->progs.proc_fork);
+		err = (int)libbpf_get_error(s->skel->links.proc_fork);
+	}
+	if (err)
+		return diag_error(err, "cannot attach to the kernel's scheduler tracepoints: %s", strerror(-err));
+	err = attach_all(s);
+	if (err)
+		return err;
+	clock_gettime(CLOCK_REALTIME, &s->started);
+	for (size_t i = 0; i < s->nprocs; i++)
+		s->procs[i]->cpu_start_ns = cpu_ns(s->procs[i]->pid);
+	s->live_ns = s->last_check_ns = monotonic_ns();
+	__atomic_store_n(&s->skel->bss->live, 1, __ATOMIC_SEQ_CST);
+	diag_debug("attached in %.1f ms", (double)(s->live_ns - begin) / 1e6);
+	return 0;
+}
+
+const char *session__why(const struct session *s, size_t i)
+{
+	return i < s->nprocs ? s->builds[s->procs[i]->build].why : "";
+}
+
+static void check_targets(struct session *s)
+{
+	s->last_check_ns = monotonic_ns();
+	for (size_t i = 0; i < s->nprocs; i++) {
+		struct session_proc *proc = s->procs[i];
+		uint64_t cpu = proc->ended ? 0 : cpu_ns(proc->pid);
+
+		if (cpu)
+			proc->cpu_end_ns = cpu;
+		if (!proc->ended && (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH))
+			end_proc(proc);
+	}
+	session_name_threads(s);
+	if (s->skel->bss->frames_made > FRAMES_HIGH)
+		s->skel->bss->frames_pressure = 1;
+}
+
+int session__poll(struct session *s, int timeout_ms)
+{
+	int watched = 0, err = ring_buffer__poll(s->ring, timeout_ms);
+
+	if (err < 0 && err != -EINTR)
+		return diag_error(err, "cannot read the BPF ring buffer: %s", strerror(-err));
+	if (monotonic_ns() - s->last_check_ns > CHECK_NS)
+		check_targets(s);
+	for (size_t i = 0; i < s->nprocs; i++)
+		watched += !s->procs[i]->ended;
+	return err == -EINTR ? err : watched;
+}
+
+void session__stop(struct session *s)
+{
+	uint64_t begin = monotonic_ns();
+
+	if (s->stopped || !s->skel)
+		return;
+	s->stopped = true;
+	if (s->skel->bss && s->live_ns)
+		__atomic_store_n(&s->skel->bss->live, 0, __ATOMIC_SEQ_CST);
+	s->stop_ns = monotonic_ns();
+	if (s->live_ns)
+		check_targets(s);
+	for (size_t i = 0; i < s->nlinks; i++)
+		probe_links__free(s->links[i]);
+	free(s->links);
+	s->links = NULL;
+	s->nlinks = 0;
+	if (s->ring && s->live_ns)
+		ring_buffer__consume(s->ring);
+	pylu__detach(s->skel);
+	diag_debug("detached in %.1f ms", (double)(monotonic_ns() - begin) / 1e6);
+}
+
+void session__status(const struct session *s, struct session_status *out)
+{
+	*out = (struct session_status){ .ns_per_hit = s->cost.ns_per_hit };
+	for (size_t i = 0; i < s->nprocs; i++) {
+		out->hits += s->skel->bss->procs[s->procs[i]->slot].hits;
+		out->processes += !s->procs[i]->ended;
+	}
+	for (size_t i = 0; i < s->nfuncs; i++)
+		out->functions += s->funcs[i].known && s->funcs[i].matched;
+}
+
+void session__each_unmatched(const struct session *s, void (*fn)(const char *module, const char *qualname, void *ctx),
+			     void *ctx)
+{
+	for (size_t i = 0; i < s->nfuncs; i++)
+		if (s->funcs[i].known && !s->funcs[i].matched)
+			fn(s->funcs[i].module, s->funcs[i].qualname, ctx);
+}
+
+struct each_loaded {
+	void (*fn)(const char *module, const char *qualname, void *ctx);
+	void *ctx;
+};
+
+static int on_loaded(const struct pyfunc *f, void *ctx)
+{
+	const struct each_loaded *each = ctx;
+
+	each->fn(f->module, f->qualname, each->ctx);
+	return 0;
+}
+
+void session__each_loaded(const struct session *s, void (*fn)(const char *module, const char *qualname, void *ctx),
+			  void *ctx)
+{
+	struct each_loaded each = { fn, ctx };
+
+	for (size_t i = 0; i < s->nprocs; i++)
+		if (s->procs[i]->reader && !s->procs[i]->ended) {
+			pyobj_each_function(s->procs[i]->reader, on_loaded, &each);
+			return;
+		}
+}

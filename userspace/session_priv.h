@@ -1,0 +1,93 @@
+/* session_priv: what session.c, session_names.c and session_collect.c share. */
+#ifndef PYLU_SESSION_PRIV_H
+#define PYLU_SESSION_PRIV_H
+
+#include <time.h>
+
+#include "cost.h"
+#include "session.h"
+#include "site.h"
+#include "skel.h"
+
+struct pyobj_reader;
+struct ring_buffer;
+
+/* A function that ran under watch, by its id in the programs. */
+struct session_func {
+	uint32_t slot;
+	bool known;   /* announced: the names below are set */
+	bool matched;
+	bool generator;
+	uint32_t line;
+	char *module, *qualname, *file; /* owned */
+};
+
+struct session_thread {
+	uint32_t slot;
+	pid_t tid;
+	uint32_t index; /* into thread_hits[] */
+	unsigned tries; /* at Python's name */
+	char *name;	/* owned; NULL: only the kernel's name is known */
+	char *comm;	/* owned */
+};
+
+struct session_build {
+	char *build_id;
+	const struct layout *layout;
+	struct site_set sites;
+	char *why;
+	bool proved; /* on a throw-away child */
+};
+
+struct session_proc {
+	uint32_t slot;
+	pid_t pid;
+	size_t build;
+	struct target *target;	     /* owned; NULL when the process was gone before it could be opened */
+	struct pyobj_reader *reader; /* owned; NULL likewise */
+	char *command;
+	char *python;
+	char *open_path; /* of the interpreter's file, as target.h says */
+	bool ended;
+	uint64_t ended_ns; /* when that was noticed; 0: it lives */
+	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
+};
+
+struct session {
+	struct session_options opts;
+	struct pattern_set *patterns;
+	struct pylu *skel;
+	struct ring_buffer *ring;
+	struct cost cost;
+	bool multi;
+
+	struct session_build builds[WIRE_MAX_BUILDS];
+	size_t nbuilds;
+	struct session_proc **procs;
+	size_t nprocs;
+	struct session_func *funcs; /* by id */
+	size_t nfuncs;
+	struct session_thread *threads;
+	size_t nthreads;
+	struct probe_links **links;
+	size_t nlinks;
+
+	bool stopped;
+	struct timespec started; /* CLOCK_REALTIME */
+	uint64_t live_ns, stop_ns; /* CLOCK_MONOTONIC */
+	uint64_t last_check_ns;
+};
+
+/* session_names.c */
+void session_on_code(struct session *s, const struct wire_event_code *event);
+void session_on_thread(struct session *s, const struct wire_event_thread *event);
+void session_name_threads(struct session *s);
+void session_names_free(struct session *s);
+struct session_func *session_func(struct session *s, uint32_t id);
+
+/* session.c */
+void session_on_fork(struct session *s, const struct wire_event_proc *event);
+struct session_proc *session_proc(const struct session *s, uint32_t slot);
+uint64_t monotonic_ns(void);
+
+#endif
