@@ -57,6 +57,7 @@ struct reloc_index {
 	bool built;
 	struct reloc_list relative; /* R_X86_64_RELATIVE: addends */
 	struct reloc_list slots;    /* R_X86_64_JUMP_SLOT and R_X86_64_GLOB_DAT: symbol indices */
+	struct reloc_list copies;   /* R_X86_64_COPY: symbol indices */
 };
 
 struct elf_file {
@@ -310,16 +311,22 @@ int elf_file__probe(const char *path, struct elf_file **out)
 	return open_file(path, out, &cause);
 }
 
+static void clear_index(struct reloc_index *index)
+{
+	free(index->relative.items);
+	free(index->slots.items);
+	free(index->copies.items);
+	memset(index, 0, sizeof(*index));
+}
+
 void elf_file__close(struct elf_file *elf)
 {
 	if (!elf)
 		return;
 	if (elf->map)
 		munmap(elf->map, elf->size);
-	if (elf->relocs) {
-		free(elf->relocs->relative.items);
-		free(elf->relocs->slots.items);
-	}
+	if (elf->relocs)
+		clear_index(elf->relocs);
 	free(elf->relocs);
 	free(elf->segments);
 	free(elf->sections);
@@ -504,6 +511,8 @@ static void index_table(struct reloc_index *index, struct extent table, bool cou
 			list = &index->relative;
 		else if (type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT)
 			list = &index->slots;
+		else if (type == R_X86_64_COPY)
+			list = &index->copies;
 		else
 			continue;
 		if (!count_only) {
@@ -536,11 +545,10 @@ static int build_index(const struct elf_file *elf)
 		index_table(index, tables[i], true);
 	index->relative.items = calloc(index->relative.n + 1, sizeof(struct reloc));
 	index->slots.items = calloc(index->slots.n + 1, sizeof(struct reloc));
-	index->relative.n = index->slots.n = 0;
-	if (!index->relative.items || !index->slots.items) {
-		free(index->relative.items);
-		free(index->slots.items);
-		memset(index, 0, sizeof(*index));
+	index->copies.items = calloc(index->copies.n + 1, sizeof(struct reloc));
+	index->relative.n = index->slots.n = index->copies.n = 0;
+	if (!index->relative.items || !index->slots.items || !index->copies.items) {
+		clear_index(index);
 		return -ENOMEM;
 	}
 	for (int i = 0; i < 2; i++)
@@ -586,6 +594,36 @@ int elf_file__word(const struct elf_file *elf, uint64_t addr, uint64_t *out)
 	return 0;
 }
 
+/* The name of a symbol that a relocation refers to; NULL when the table or the name is damaged. */
+static const char *dynamic_name(const struct elf_file *elf, uint64_t index)
+{
+	Elf64_Sym sym;
+
+	if (index >= elf->dynsym.entries.size / sizeof(sym))
+		return NULL;
+	memcpy(&sym, elf->dynsym.entries.data + index * sizeof(sym), sizeof(sym));
+	if (sym.st_name == 0 || !is_string(elf->dynsym.names, sym.st_name))
+		return NULL;
+	return (const char *)elf->dynsym.names.data + sym.st_name;
+}
+
+int elf_file__copied(const struct elf_file *elf, const char *name, uint64_t *addr)
+{
+	const struct reloc_list *copies = &elf->relocs->copies;
+	const char *copied;
+
+	if (build_index(elf) != 0)
+		return -ENOENT;
+	for (size_t i = 0; i < copies->n; i++) {
+		copied = dynamic_name(elf, copies->items[i].value);
+		if (copied && strcmp(copied, name) == 0) {
+			*addr = copies->items[i].addr;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
 const char *elf_file__plt_name(const struct elf_file *elf, uint64_t addr)
 {
 	static const uint8_t endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa }, jmp_rip[] = { 0xff, 0x25 };
@@ -593,7 +631,6 @@ const char *elf_file__plt_name(const struct elf_file *elf, uint64_t addr)
 	const uint8_t *code = elf_file__at(elf, addr, &len);
 	const struct reloc *slot;
 	int32_t displacement;
-	Elf64_Sym sym;
 
 	if (!code || !elf_file__is_code(elf, addr))
 		return NULL;
@@ -609,10 +646,5 @@ const char *elf_file__plt_name(const struct elf_file *elf, uint64_t addr)
 	if (build_index(elf) != 0)
 		return NULL;
 	slot = find_reloc(&elf->relocs->slots, addr + at + (uint64_t)(int64_t)displacement);
-	if (!slot || slot->value >= elf->dynsym.entries.size / sizeof(sym))
-		return NULL;
-	memcpy(&sym, elf->dynsym.entries.data + slot->value * sizeof(sym), sizeof(sym));
-	if (sym.st_name == 0 || !is_string(elf->dynsym.names, sym.st_name))
-		return NULL;
-	return (const char *)elf->dynsym.names.data + sym.st_name;
+	return slot ? dynamic_name(elf, slot->value) : NULL;
 }

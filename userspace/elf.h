@@ -36,6 +36,10 @@ void elf_file__close(struct elf_file *elf);
  * 0, or -ENOENT, not reported. */
 int elf_file__symbol(const struct elf_file *elf, const char *name, struct elf_symbol *out);
 
+/* The address in this file to which a R_X86_64_COPY relocation copies another file's variable `name`: in a process that
+ * runs this executable the variable lives there. 0, or -ENOENT, not reported. */
+int elf_file__copied(const struct elf_file *elf, const char *name, uint64_t *addr);
+
 size_t elf_file__section_count(const struct elf_file *elf);
 /* `i` < count. 0, or -ERANGE. */
 int elf_file__section(const struct elf_file *elf, size_t i, struct elf_section *out);

@@ -136,8 +136,9 @@ static unsigned count_plt_names(const struct elf_file *elf)
 
 static void test_self(void)
 {
-	struct elf_symbol main_symbol;
+	struct elf_symbol main_symbol = { 0 };
 	struct elf_file *elf;
+	uint64_t copy;
 
 	if (!CHECK_EQ(elf_file__open(SELF, &elf), 0))
 		return;
@@ -148,6 +149,11 @@ static void test_self(void)
 		CHECK(elf_file__plt_name(elf, main_symbol.addr) == NULL);
 	if (count_plt_names(elf) == 0)
 		CHECK_SKIP("names behind PLT stubs in our own file: it has none (linked statically)");
+	if (elf_file__copied(elf, "stderr", &copy) == 0)
+		CHECK_EQ(copy - main_symbol.addr, (uintptr_t)&stderr - (uintptr_t)main);
+	else
+		CHECK_SKIP("copy relocations: our own file has none");
+	CHECK_EQ(elf_file__copied(elf, "main", &copy), -ENOENT);
 	elf_file__close(elf);
 }
 
@@ -195,7 +201,7 @@ static void exercise(const char *path, unsigned (*rnd)(void))
 	touched += (unsigned)(strlen(elf_file__build_id(elf)) + elf_file__base(elf));
 	for (size_t i = 0; i < elf_file__section_count(elf); i++) {
 		elf_file__section(elf, i, &s);
-		touched += (unsigned)strlen(s.name);
+		touched += (unsigned)strlen(s.name) + (elf_file__copied(elf, "stderr", &word) == 0);
 		if (s.data && s.size)
 			touched += s.data[0] + s.data[s.size - 1];
 		if (strncmp(s.name, ".plt", 4) == 0 && (name = elf_file__plt_name(elf, s.addr)))
