@@ -42,6 +42,17 @@ uint32_t field_u32(const uint8_t *buf, int32_t offset)
 	return value;
 }
 
+size_t fields_end(const int32_t *offsets, size_t n, size_t max)
+{
+	size_t end = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (offsets[i] != OFF_NONE && (size_t)offsets[i] + 8 > end)
+			end = (size_t)offsets[i] + 8;
+	}
+	return end < max ? end : max;
+}
+
 int pyobj_reader__new_at(struct mem *m, const struct layout *lay, const struct pyobj_symbols *sym,
 			 struct pyobj_reader **out)
 {
@@ -193,6 +204,7 @@ int pyobj_type__read(struct pyobj_reader *r, uint64_t type, struct pyobj_type *o
 {
 	const struct layout *lay = r->lay;
 	struct pyobj_type *kept = r->cache ? &r->cache->types[type / 16 % TYPES] : NULL;
+	const int32_t fields[] = { lay->type_flags, lay->type_base, lay->type_dict, lay->type_dictoffset };
 	uint8_t buf[TYPE_READ_MAX];
 	uint64_t meta, meta_flags;
 	int err;
@@ -201,7 +213,7 @@ int pyobj_type__read(struct pyobj_reader *r, uint64_t type, struct pyobj_type *o
 		*out = *kept;
 		return 0;
 	}
-	err = pyobj__read(r, type, buf, (size_t)lay->type_dictoffset + 8);
+	err = pyobj__read(r, type, buf, fields_end(fields, sizeof(fields) / sizeof(fields[0]), sizeof(buf)));
 	if (err)
 		return err;
 	meta = field_u64(buf, lay->ob_type);

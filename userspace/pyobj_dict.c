@@ -188,7 +188,9 @@ int pyobj__attrs_each(struct pyobj_reader *r, uint64_t obj, const struct pyobj_t
 		err = find_dict(r, obj, type, &dict);
 	if (err)
 		return err;
-	return dict ? pyobj__dict_each(r, dict, fn, ctx) : each_pair(r, &view, fn, ctx);
+	if (dict)
+		return pyobj__dict_each(r, dict, fn, ctx);
+	return view.values ? each_pair(r, &view, fn, ctx) : 0;
 }
 
 struct wanted {

@@ -103,6 +103,9 @@ int pyobj__read_u64(struct pyobj_reader *r, uint64_t addr, uint64_t *out);
 uint64_t field_u64(const uint8_t *buf, int32_t offset);
 uint32_t field_u32(const uint8_t *buf, int32_t offset);
 
+/* How many bytes from its start hold these 8-byte fields of a struct, OFF_NONE ones left out; at most `max`. */
+size_t fields_end(const int32_t *offsets, size_t n, size_t max);
+
 /* The type of an object, or the type at `type`. 0, -EINVAL when it is no type, or mem__read's codes. */
 int pyobj__type(struct pyobj_reader *r, uint64_t obj, struct pyobj_type *out);
 int pyobj_type__read(struct pyobj_reader *r, uint64_t type, struct pyobj_type *out);

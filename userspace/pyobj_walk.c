@@ -16,11 +16,12 @@
 #define NAME_MAX_BYTES 1024
 #define VISITS_MAX 2000000
 #define FUNCS_MAX 1000000
-#define DATA_MAX 300000 /* objects that are neither code nor classes */
-#define DATA_DEPTH 3	/* steps from a module, class or closure into data */
-#define DATA_ITEMS 256	/* of one container: a larger one is data, not a table of functions */
-#define RAW_BYTES 256	/* of an instance without attributes that we can name: functools.partial and its like */
-#define NESTING_MAX 64	/* of code objects in constants */
+#define DATA_MAX 300000	 /* objects that are neither code nor classes */
+#define DATA_DEPTH 3	 /* steps from a module, class or closure into data */
+#define DATA_ITEMS 256	 /* of one container: a larger one is data, not a table of functions */
+#define RAW_BYTES 256	 /* of an instance without attributes that we can name: functools.partial and its like */
+#define STRUCT_BYTES 256 /* of a function or code object */
+#define NESTING_MAX 64	 /* of code objects in constants */
 #define NONE UINT32_MAX
 #define USER_END (1ull << 47)
 
@@ -162,17 +163,18 @@ static int64_t code_entry(struct walk *w, uint64_t code, uint32_t module)
 {
 	const struct layout *lay = w->lay;
 	uint32_t index = (uint32_t)w->entries.n;
+	const int32_t fields[] = { lay->code_consts,   lay->code_name,	lay->code_qualname,
+				   lay->code_filename, lay->code_flags, lay->code_firstlineno };
 	struct pyobj_type type;
 	struct entry *e;
-	uint8_t buf[256];
+	uint8_t buf[STRUCT_BYTES];
 	int err;
 
 	if (!addrmap__get(&w->codes, code, &index))
 		return index;
 	if (pyobj__type(w->r, code, &type) || type.kind != KIND_CODE || w->entries.n >= FUNCS_MAX)
 		return NONE;
-	if (pyobj__read(w->r, code, buf,
-			(size_t)(lay->code_qualname != OFF_NONE ? lay->code_qualname : lay->code_name) + 8))
+	if (pyobj__read(w->r, code, buf, fields_end(fields, sizeof(fields) / sizeof(fields[0]), sizeof(buf))))
 		return NONE;
 	err = addrmap__add(&w->codes, code, &index);
 	e = err < 0 ? NULL : list_add(&w->entries, sizeof(*e), 1);
@@ -317,12 +319,14 @@ static bool own_name(const char *qualname, const char *co_name)
 static int visit_function(struct walk *w, uint64_t func)
 {
 	const struct layout *lay = w->lay;
+	const int32_t fields[] = { lay->func_code, lay->func_globals, lay->func_qualname, lay->func_closure,
+				   lay->func_dict };
 	struct looker l = { w, 0, DATA_ITEMS };
 	struct entry *e;
-	uint8_t buf[256];
+	uint8_t buf[STRUCT_BYTES];
 	uint64_t globals;
 	int64_t module, index;
-	int err = pyobj__read(w->r, func, buf, (size_t)lay->func_qualname + 8);
+	int err = pyobj__read(w->r, func, buf, fields_end(fields, sizeof(fields) / sizeof(fields[0]), sizeof(buf)));
 
 	if (err)
 		return only_ours(err);
