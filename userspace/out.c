@@ -119,7 +119,7 @@ static bool is_unsafe(uint32_t c)
 	return in_ranges(c, unsafe, ARRAY_SIZE(unsafe));
 }
 
-/* The ranges that matter of Unicode's East Asian Width and of its combining marks. wcwidth() would depend on the locale. */
+/* The ranges that matter of Unicode's East Asian Width and of its combining marks; wcwidth() depends on the locale. */
 static uint8_t columns_of(uint32_t c)
 {
 	static const struct range combining[] = {
@@ -139,8 +139,8 @@ static uint8_t columns_of(uint32_t c)
 	return in_ranges(c, wide, ARRAY_SIZE(wide)) ? 2 : 1;
 }
 
-/* One character by RFC 3629; overlong forms, surrogates and what lies beyond U+10FFFF are bad. Returns the bytes taken: 1
- * and U+FFFD for a bad byte, 0 at the end. */
+/* One character by RFC 3629; overlong forms, surrogates and what lies beyond U+10FFFF are bad. Returns the bytes taken:
+ * 1 and U+FFFD for a bad byte, 0 at the end. */
 static size_t decode(const char *text, uint32_t *out)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };

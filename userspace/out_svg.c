@@ -3,8 +3,8 @@
  * them, then the calls; a frame is as wide as the call's total time.
  *
  * Owns the widths and the file's skeleton: a still picture for viewers without scripts, and the data from which
- * out_svg.js, embedded below together with out_svg.css, draws the live one. Names come from a target and may be hostile:
- * they are written through put_xml or put_json only, and the script treats them as text.
+ * out_svg.js, embedded below together with out_svg.css, draws the live one. Names come from a target and may be
+ * hostile: they are written through put_xml or put_json only, and the script treats them as text.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -58,7 +58,7 @@ struct flame {
 	size_t n;
 	struct node **sorted; /* the calls by function, file, line: equal ones share a label */
 	size_t nsorted;
-	int levels;
+	double scale; /* of the still picture, pixels per nanosecond */
 };
 
 /* Writes bytes that may hold anything but are valid UTF-8 as XML text or attribute value. */
@@ -101,8 +101,6 @@ static struct node *add_node(struct flame *fl, size_t parent, int depth)
 
 	node->parent = parent;
 	node->depth = depth;
-	if (depth + 1 > fl->levels)
-		fl->levels = depth + 1;
 	return node;
 }
 
@@ -131,8 +129,8 @@ static uint64_t add_saturating(uint64_t a, uint64_t b)
 	return a + b < a ? UINT64_MAX : a + b;
 }
 
-/* A frame is as wide as its time, or as its callees where these add up to more: threads and processes have no time of their
- * own, and rounding must not push a callee out of its caller. */
+/* A frame is as wide as its time, or as its callees where these add up to more: threads and processes have no time of
+ * their own, and rounding must not push a callee out of its caller. */
 static void set_widths(struct flame *fl)
 {
 	for (size_t i = fl->n; i-- > 0;) {
@@ -197,6 +195,8 @@ static int build(struct flame *fl, const struct profile *p)
 	}
 	qsort(fl->sorted, fl->nsorted, sizeof(*fl->sorted), compare_labels);
 	set_widths(fl);
+	if (fl->nodes[0].width)
+		fl->scale = (PAGE - 2 * SIDE) / (double)fl->nodes[0].width;
 	return 0;
 }
 
@@ -237,13 +237,14 @@ static void put_head(struct flame *fl)
 	put_xml(s, fl->p->host);
 	sink__printf(s, ", from %s, for %s s; width: total time of the calls, threads added up</text>\n", started,
 		     seconds);
-	sink__printf(s, "<text class=\"sub\" x=\"%d\" y=\"63\">processes: %zu; probe hits: %" PRIu64 "; ", SIDE,
-		     fl->p->nprocesses, sum.hits_total);
+	/* What makes one doubt comes first, where a narrow window does not cut it off. */
+	sink__printf(s, "<text class=\"sub\" x=\"%d\" y=\"63\">", SIDE);
 	sink__puts(s, process_lost_something(&sum) ? "<tspan class=\"bad\">lost: " : "<tspan>lost: ");
 	sink__put_lost(s, &sum);
-	sink__puts(s, "</tspan>");
+	sink__puts(s, "</tspan>; ");
 	if (warnings)
-		sink__printf(s, "<tspan class=\"bad\">; warnings: %zu (hover over the process)</tspan>", warnings);
+		sink__printf(s, "<tspan class=\"bad\">warnings: %zu (hover over the process)</tspan>; ", warnings);
+	sink__printf(s, "processes: %zu; probe hits: %" PRIu64, fl->p->nprocesses, sum.hits_total);
 	sink__puts(s, "</text>\n");
 }
 
@@ -441,26 +442,43 @@ static void put_frame(struct flame *fl, const struct node *node, int height, dou
 	sink__puts(s, "</g>\n");
 }
 
-/* The still picture: what is at least a pixel wide. A callee is no wider than its caller, so nothing floats. */
+/* Its width in the still picture, in pixels; 0 when it is not drawn. A callee is no wider than its caller, so that
+ * nothing floats. */
+static double drawn_width(const struct flame *fl, const struct node *node)
+{
+	double width = node->depth ? node->width * fl->scale : PAGE - 2 * SIDE;
+
+	return width >= 1 && node->depth < MAX_LEVELS ? width : 0;
+}
+
+static int drawn_height(const struct flame *fl)
+{
+	int levels = 1;
+
+	for (size_t i = 0; i < fl->n; i++) {
+		if (drawn_width(fl, &fl->nodes[i]) > 0 && fl->nodes[i].depth + 1 > levels)
+			levels = fl->nodes[i].depth + 1;
+	}
+	return TOP + levels * ROW + BOTTOM;
+}
+
 static void put_frames(struct flame *fl, int height)
 {
-	double scale = fl->nodes[0].width ? (PAGE - 2 * SIDE) / (double)fl->nodes[0].width : 0;
-
 	sink__puts(&fl->s, "<g class=\"frames\" role=\"group\" aria-label=\"Flame graph. Arrow keys move, Enter zooms, "
 			   "Escape resets.\">\n");
 	for (size_t i = 0; i < fl->n && !fl->s.err; i++) {
 		const struct node *node = &fl->nodes[i];
-		double width = i ? node->width * scale : PAGE - 2 * SIDE;
+		double width = drawn_width(fl, node);
 
-		if (width >= 1 && node->depth < MAX_LEVELS)
-			put_frame(fl, node, height, node->start * scale, width);
+		if (width > 0)
+			put_frame(fl, node, height, node->start * fl->scale, width);
 	}
 	sink__puts(&fl->s, "</g>\n");
 }
 
 static void put_svg(struct flame *fl)
 {
-	int levels = fl->levels < MAX_LEVELS ? fl->levels : MAX_LEVELS, height = TOP + levels * ROW + BOTTOM;
+	int height = drawn_height(fl);
 	struct sink *s = &fl->s;
 
 	sink__printf(s,

@@ -1,8 +1,9 @@
 /*
- * The flame graph's behaviour: zoom, search, hover, keyboard. out_svg.c embeds this file and writes the data that it reads.
+ * The flame graph's behaviour: zoom, search, hover, keyboard. out_svg.c embeds this file and writes the data that it
+ * reads.
  *
- * The data is {labels: [[name, place, class]], nodes: [[depth, label, width, ...NUMBERS]]}, nodes in order from callers to
- * callees; numbers that are zero are left off at the end of a row. What is in it came from a program that we do not
+ * The data is {labels: [[name, place, class]], nodes: [[depth, label, width, ...NUMBERS]]}, nodes in order from callers
+ * to callees; numbers that are zero are left off at the end of a row. What is in it came from a program that we do not
  * trust: it is parsed as JSON and becomes text, never markup. Only what can be seen is in the document.
  */
 (() => {
@@ -13,11 +14,14 @@ const NARROW = 1;    // narrower frames are drawn as one until their caller is z
 const CHAR = 7.3;    // a monospaced character at 12 px
 const LEVELS = 200;  // drawn at once; zooming shows what lies above
 const CALLERS = 8;   // of what is zoomed to: the base and the nearest ones are drawn
-const DEPTH = 0, LABEL = 1, WIDTH = 2;
-const NUMBERS = ['total', 'self', 'hits', 'complete', 'completeNs', 'min', 'max', 'raised', 'atStart', 'atEnd', 'suspended',
-	'elapsed'];
+const DEPTH = 0, LABEL = 1, WIDTH = 2; // places in a node's row
+const CALL = 3; // the depth from which nodes are calls; below are the base, processes and threads
+const BELOW = { 2: 'process', 3: 'thread' };
+const NUMBERS = ['total', 'self', 'hits', 'complete', 'completeNs', 'min', 'max', 'raised', 'atStart', 'atEnd',
+	'suspended', 'elapsed'];
 
 const svg = document.currentScript ? document.currentScript.closest('svg') : document.documentElement;
+const isPage = svg === document.documentElement; // and not part of an HTML page
 const { labels, nodes } = JSON.parse(svg.querySelector('.data').textContent);
 const frames = svg.querySelector('.frames'), head = svg.querySelector('.head');
 const parent = new Int32Array(nodes.length).fill(-1); // -1 for the base
@@ -75,15 +79,17 @@ function numbers(i) {
 function describe(i) {
 	const [name, place] = labels[nodes[i][LABEL]], width = nodes[i][WIDTH], n = numbers(i);
 	const lines = place ? [place] : [];
-	const caller = parent[i] > 0 ? `, ${percent(width, nodes[parent[i]][WIDTH])} of what is below it` : '';
-	if (nodes[i][DEPTH] < 3)
-		return [name, [...lines, `time of its calls ${duration(width)}`, `${percent(width, nodes[0][WIDTH])} of all${caller}`]];
-	lines.push(`hits   ${n.hits}`, `total  ${duration(n.total)}`, `self   ${duration(n.self)}`);
-	lines.push(`share  ${percent(width, nodes[0][WIDTH])} of all${caller}`);
+	let share = `${percent(width, nodes[0][WIDTH])} of all`;
+	if (parent[i] > 0)
+		share += `, ${percent(width, nodes[parent[i]][WIDTH])} of its ${BELOW[nodes[i][DEPTH]] || 'caller'}`;
+	if (nodes[i][DEPTH] < CALL)
+		return [name, [...lines, `time of its calls ${duration(width)}`, share]];
+	lines.push(`hits   ${n.hits}`, `total  ${duration(n.total)}`, `self   ${duration(n.self)}`, `share  ${share}`);
+	const mean = sum => duration(Math.round(sum / n.complete));
 	if (n.complete)
-		lines.push(`a hit  ${duration(Math.round(n.completeNs / n.complete))}, from ${duration(n.min)} to ${duration(n.max)}`);
+		lines.push(`a hit  ${mean(n.completeNs)}, from ${duration(n.min)} to ${duration(n.max)}`);
 	if (n.complete && n.elapsed)
-		lines.push(`       ${duration(Math.round(n.elapsed / n.complete))} from start to end, suspension included`);
+		lines.push(`       ${mean(n.elapsed)} from start to end, suspension included`);
 	if (n.raised)
 		lines.push(`ended by an exception: ${n.raised}`);
 	if (n.atStart)
@@ -97,7 +103,8 @@ function describe(i) {
 
 /* Text goes at its start where it is a name with dots, since the end tells more. */
 function fit(text, width, keepStart) {
-	const room = Math.floor((width - 6) / CHAR), chars = [...text], sizes = chars.map(c => c.codePointAt(0) < 0x1100 ? 1 : 2);
+	const room = Math.floor((width - 6) / CHAR), chars = [...text];
+	const sizes = chars.map(c => c.codePointAt(0) < 0x1100 ? 1 : 2);
 	let taken = sizes.reduce((a, b) => a + b, 0);
 	if (taken <= room)
 		return text;
@@ -160,10 +167,11 @@ function drawBox(box, height, into) {
 	const found = isNode && foundLabel[nodes[box.node][LABEL]];
 	const inside = isNode ? foundBefore[end[box.node]] > foundBefore[box.node] : box.found;
 	const name = isNode ? label[0] : box.hidden ? `\u2026 ${box.hidden} more callers` : '';
-	const g = make(SVG, 'g', { class: `frame${box.caller ? ' caller' : ''}${found ? ' found' : ''}${inside ? ' in' : ''}` }, into);
+	const classes = ['frame', box.caller && 'caller', found && 'found', inside && 'in'].filter(Boolean);
+	const g = make(SVG, 'g', { class: classes.join(' ') }, into);
 	make(SVG, 'rect', { x: x.toFixed(2), y, width: Math.max(box.width - 0.6, 0.4).toFixed(2), height: ROW - 1,
 		class: isNode ? label[2] : 'm' }, g);
-	const text = fit(name, box.width, !isNode || nodes[box.node][DEPTH] < 3);
+	const text = fit(name, box.width, !isNode || nodes[box.node][DEPTH] < CALL);
 	if (text)
 		make(SVG, 'text', { x: (x + 4).toFixed(2), y: y + 13 }, g, text);
 	if (box.cut)
@@ -185,7 +193,7 @@ function draw() {
 	const hadFocus = frames.contains(document.activeElement);
 	const drawn = document.createDocumentFragment();
 	draw.height = height; // it does not shrink: zooming would make the page jump
-	svg.setAttribute('height', height);
+	svg.setAttribute('height', isPage ? Math.max(height, innerHeight) : height); // the tip needs room too
 	elements = new Map();
 	if (!boxes.some(box => box.node === focused))
 		focused = zoomed;
@@ -207,8 +215,8 @@ function placeHead() {
 
 const controls = make(HTML, 'div', { class: 'controls' },
 	make(SVG, 'foreignObject', { x: SIDE, y: 70, width: 1200, height: 32 }, head));
-const search = make(HTML, 'input', { type: 'search', placeholder: 'Search (Ctrl-F)', 'aria-label': 'Search for functions',
-	spellcheck: 'false', autocomplete: 'off' }, controls);
+const search = make(HTML, 'input', { type: 'search', placeholder: 'Search (Ctrl-F)', spellcheck: 'false',
+	'aria-label': 'Search for functions', autocomplete: 'off' }, controls);
 const reset = make(HTML, 'button', { type: 'button', title: 'Esc' }, controls, 'Reset');
 const matched = make(HTML, 'span', { role: 'status' }, controls);
 const tip = make(SVG, 'foreignObject', { class: 'tip', x: 0, y: 0, width: 1, height: 1, visibility: 'hidden' }, svg);
@@ -298,7 +306,8 @@ function clicked(box) {
 	else {
 		/* The merged frames' caller is the box right below them. */
 		const below = [...elements.values()].map(g => g.box)
-			.find(other => other.level === box.level - 1 && other.x <= box.x + 0.01 && other.x + other.width >= box.x);
+			.find(other => other.level === box.level - 1 && other.x <= box.x + 0.01 &&
+				other.x + other.width >= box.x);
 		if (below)
 			zoom(below.node);
 	}
@@ -307,7 +316,8 @@ function clicked(box) {
 /* The nearest drawn frame in a direction. */
 function neighbour(key) {
 	const at = elements.get(focused).box, all = [...elements.values()].map(g => g.box);
-	const level = all.filter(box => box.level === at.level + (key === 'ArrowUp' ? 1 : key === 'ArrowDown' ? -1 : 0));
+	const step = key === 'ArrowUp' ? 1 : key === 'ArrowDown' ? -1 : 0;
+	const level = all.filter(box => box.level === at.level + step);
 	if (key === 'ArrowUp')
 		return level.find(box => box.x + box.width > at.x && box.x < at.x + at.width);
 	if (key === 'ArrowDown')
@@ -366,7 +376,7 @@ document.addEventListener('keydown', pressed);
 addEventListener('scroll', placeHead);
 addEventListener('resize', draw);
 draw();
-if (document.documentElement === svg)
+if (isPage)
 	scrollTo(0, svg.getBoundingClientRect().height); // the base is at the bottom
 placeHead();
 })();

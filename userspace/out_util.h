@@ -1,6 +1,6 @@
 /*
- * out_util: what the output formats share: a stream that remembers its first error, untrusted text made fit to be shown,
- * and the sentences that every format has to carry. For out_*.c only.
+ * out_util: what the output formats share: a stream that remembers its first error, untrusted text made fit to be
+ * shown, and the sentences that every format has to carry. For out_*.c only.
  */
 #ifndef PYLU_OUT_UTIL_H
 #define PYLU_OUT_UTIL_H

@@ -13,8 +13,8 @@
 /* Below this many children a plain search is as quick as a hash, and most calls have few. */
 #define LOOKUP_FROM 16
 
-/* Appends a pointer to the array of pointers at `array`. Its capacity is the power of two at or above its length, so that
- * none need be stored. Copied bytewise because the arrays' element types differ. */
+/* Appends a pointer to the array of pointers at `array`. Its capacity is the power of two at or above its length, so
+ * that none need be stored. Copied bytewise because the arrays' element types differ. */
 static int append(void *array, size_t *n, const void *item)
 {
 	char *items;

@@ -60,7 +60,7 @@ struct prof_process {
 	bool ended;		  /* the process ended or changed its image while we watched */
 	uint64_t hits_total;	  /* probe hits in this process, those of functions that do not match included */
 	double ns_per_hit;	  /* measured on this host at start */
-	double overhead_fraction; /* hits_total * ns_per_hit / processor time that the process used meanwhile; <0 unknown */
+	double overhead_fraction; /* hits_total * ns_per_hit / processor time the process used meanwhile; <0 unknown */
 	struct {
 		uint64_t events;	 /* calls that are missing from the tree */
 		uint64_t stack_overflow; /* calls whose caller was too far up the stack to be found: shown as roots */
@@ -95,8 +95,8 @@ struct prof_thread *prof_process__thread(struct prof_process *proc, pid_t tid, c
 struct prof_call *prof_call__child(struct prof_call *parent, const char *function, const char *file, uint32_t line);
 /* Adds the counts, times and histogram of `from` to `to` (min and max combined); children are left alone. */
 void prof_call__merge(struct prof_call *to, const struct prof_call *from);
-/* Walks the tree below `root` from callers to callees without recursion: the call after `call`, or NULL at the end. Start
- * with call = root and *depth = 0; root's children have depth 1. */
+/* Walks the tree below `root` from callers to callees without recursion: the call after `call`, or NULL at the end.
+ * Start with call = root and *depth = 0; root's children have depth 1. */
 struct prof_call *prof_call__next(const struct prof_call *root, const struct prof_call *call, int *depth);
 /* Sorts every children list by total time, descending, then by name; processes and threads by id. */
 void profile__sort(struct profile *p);

@@ -18,8 +18,8 @@
 #define DEEP 100000
 #define GOLDEN PYLU_SOURCE_DIR "/tests/golden/"
 
-/* What a hostile target can call its functions: it would steer a terminal, end a script, an attribute, a CDATA section, a
- * folded frame, reorder text, and is not UTF-8 at its end. */
+/* What a hostile target can call its functions: it would steer a terminal, end a script, an attribute, a CDATA section,
+ * a folded frame, reorder text, and is not UTF-8 at its end. */
 #define HOSTILE                                                                                                   \
 	"evil.\033[2J\033]0;owned\a</script><script>alert(1)</script>]]><img src=x onerror=\"alert('2')\">&amp;;" \
 	"\n\x7f\xc2\x9b"                                                                                          \

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Checks that json outputs are valid by docs/profile.schema.json.
+
+    check_schema.py FILE...     exit status 0: all are valid, 1: one is not, 2: usage, 77: jsonschema is not installed
+
+A profile is as deep as the program's recursion, which a validator that recurses cannot follow. So the calls are taken
+out of their nesting and validated one by one; that they are arrays of calls is what the schema demands of them anyway.
+"""
+import json
+import os
+import sys
+import threading
+
+try:
+    import jsonschema
+except ImportError:
+    print("SKIPPED: python3-jsonschema is not installed")
+    sys.exit(77)
+
+SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "profile.schema.json")
+
+
+def take_calls(thread):
+    """Yields every call of a thread without its children, and leaves the thread without calls."""
+    waiting = [(thread, "calls")]
+    while waiting:
+        node, key = waiting.pop()
+        nested = node.get(key) if isinstance(node, dict) else None
+        if isinstance(nested, list):
+            node[key] = []
+            waiting.extend((call, "children") for call in nested)
+        if node is not thread:
+            yield node
+
+
+def validators():
+    with open(SCHEMA, encoding="utf-8") as file:
+        schema = json.load(file)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    call_schema = {"$defs": schema["$defs"], "$ref": "#/$defs/call"}
+    return jsonschema.Draft202012Validator(schema), jsonschema.Draft202012Validator(call_schema)
+
+
+def errors_in(path, whole, call_validator):
+    try:
+        with open(path, encoding="utf-8") as file:
+            profile = json.load(file)
+    except (OSError, ValueError) as error:
+        yield str(error)
+        return
+    processes = profile.get("processes") if isinstance(profile, dict) else None
+    for process in processes if isinstance(processes, list) else []:
+        threads = process.get("threads") if isinstance(process, dict) else None
+        for thread in threads if isinstance(threads, list) else []:
+            for call in take_calls(thread):
+                for error in call_validator.iter_errors(call):
+                    yield "call of %s: %s" % (str(call)[:60], error.message[:200])
+    for error in whole.iter_errors(profile):
+        yield "/%s: %s" % ("/".join(map(str, error.absolute_path)), error.message[:200])
+
+
+def check(paths, failed):
+    whole, call_validator = validators()
+    for path in paths:
+        count = 0
+        for error in errors_in(path, whole, call_validator):
+            count += 1
+            if count <= 10:
+                print("%s: %s" % (path, error), file=sys.stderr)
+        if count:
+            failed.append(path)
+        else:
+            print("%s: valid" % path)
+
+
+def main():
+    if len(sys.argv) < 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    failed = []
+    done = []
+    # The parser recurses: give it a stack for that.
+    sys.setrecursionlimit(1 << 20)
+    threading.stack_size(512 << 20)
+    thread = threading.Thread(target=lambda: (check(sys.argv[1:], failed), done.append(True)))
+    thread.start()
+    thread.join()
+    return 0 if done and not failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
