@@ -102,7 +102,7 @@ int frame_end(struct pt_regs *ctx)
 		rec->resume_ns = now;
 		rec->hits0 = thr->hits;
 	}
-	frame_close(thr, frame, rec, exception_set(ctx, site, b, proc_of(thr->slot)), now);
+	frame_close(thr, frame, rec, exception_set(ctx, site, b), now);
 	return 0;
 }
 
@@ -136,7 +136,7 @@ int frame_enter(struct pt_regs *ctx)
 			return 0;
 		}
 		/* Thrown into before it started: it will run nothing. */
-		if (exception_set(ctx, site, b, proc_of(thr->slot)))
+		if (exception_set(ctx, site, b))
 			return 0;
 	}
 	event_start(thr, b, frame, &head, func, state, now);
@@ -164,7 +164,7 @@ int frame_leave(struct pt_regs *ctx)
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
 		return 0;
 	now = bpf_ktime_get_ns();
-	raised = exception_set(ctx, site, b, proc_of(thr->slot));
+	raised = exception_set(ctx, site, b);
 	if (rec->generator && !raised && frame_yielded(b, frame)) {
 		slice_end(thr, rec, now);
 		rec->state = WIRE_FRAME_SUSPENDED;

@@ -134,16 +134,11 @@ static __always_inline int frame_yielded(const struct wire_build *b, u64 frame)
 }
 
 /* Whether the running thread has an exception set. */
-static __always_inline int exception_set(struct pt_regs *ctx, const struct wire_site *site, const struct wire_build *b,
-					 const struct wire_proc *proc)
+static __always_inline int exception_set(struct pt_regs *ctx, const struct wire_site *site, const struct wire_build *b)
 {
-	u64 tstate;
-
-	if (site->tstate_reg != WIRE_REG_NONE)
-		tstate = reg_get(ctx, site->tstate_reg);
-	else
-		tstate = read_u64(b->tstate_current + proc->bias);
-	return read_u64(tstate + b->tstate_exc) != 0;
+	if (site->outcome != WIRE_OUTCOME_ASK)
+		return site->outcome == WIRE_OUTCOME_RAISED;
+	return read_u64(reg_get(ctx, site->tstate_reg) + b->tstate_exc) != 0;
 }
 
 /* Tells userspace of a function that runs for the first time under watch. */

@@ -16,12 +16,19 @@
 
 #define WIRE_REG_NONE 0xff /* registers are numbered as the processor does: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp ... */
 
+enum wire_outcome {
+	WIRE_OUTCOME_ASK, /* the thread state tells whether an exception is set */
+	WIRE_OUTCOME_RETURNED,
+	WIRE_OUTCOME_RAISED,
+};
+
 /* One probed instruction; its index is the probe's cookie. */
 struct wire_site {
 	u8 build;      /* index into builds[] */
 	u8 frame_reg;  /* register that holds the frame (code object: at its deallocation) */
 	u8 tstate_reg; /* register that holds the thread state, or WIRE_REG_NONE */
-	u8 pad[5];
+	u8 outcome;    /* enum wire_outcome: what is known of a frame that ends here */
+	u8 pad[4];
 	u64 addr; /* virtual address in the file: the run-time address less this is the load bias */
 };
 
@@ -37,9 +44,7 @@ struct wire_build {
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc;
 	s32 ob_type;
-	u32 pad;
-	u64 tstate_current; /* virtual address of the word that points to the running thread's state, or 0 */
-	u64 code_type;	    /* virtual address of PyCode_Type */
+	u64 code_type; /* virtual address of PyCode_Type */
 };
 
 /* What went wrong or was odd, counted for each process. */

@@ -116,11 +116,18 @@ static void decode_flow(const struct insn_decoder *d, const cs_x86 *x86, struct 
 	}
 }
 
-static void decode_move(const cs_insn *cs, const cs_x86 *x86, struct insn *out)
+static void decode_memory(const cs_insn *cs, const cs_x86 *x86, struct insn *out)
 {
 	const cs_x86_op *to = &x86->operands[0], *from = &x86->operands[1];
 	const cs_x86_op *mem;
 
+	if (cs->id == X86_INS_CMP && x86->op_count == 2 && to->type == X86_OP_MEM && to->size == 1 &&
+	    from->type == X86_OP_IMM && from->imm == 0 && to->mem.index == X86_REG_INVALID) {
+		out->base = reg_number(to->mem.base);
+		out->disp = to->mem.disp;
+		out->test_byte = out->base != INSN_NO_REG;
+		return;
+	}
 	if (cs->id != X86_INS_MOV || x86->op_count != 2 || to->size != 8)
 		return;
 	if (to->type == X86_OP_REG && from->type == X86_OP_REG) {
@@ -166,6 +173,6 @@ int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len
 				out->written |= INSN_REG_MASK(reg);
 		}
 	decode_flow(d, &d->scratch->detail->x86, out);
-	decode_move(d->scratch, &d->scratch->detail->x86, out);
+	decode_memory(d->scratch, &d->scratch->detail->x86, out);
 	return 0;
 }

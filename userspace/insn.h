@@ -30,6 +30,7 @@ struct insn {
 	uint8_t copy_to, copy_from; /* a full copy between general registers, else INSN_NO_REG */
 	/* an eight-byte move between a general register and memory at base + disp, without index, else both false */
 	bool load, store;
+	bool test_byte; /* compares the byte at base + disp with 0 */
 	uint8_t reg, base;
 	int64_t disp;
 };

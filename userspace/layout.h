@@ -19,7 +19,6 @@
 	X(ob_size, "PyVarObject.ob_size")                                                                            \
 	/* _PyRuntime, interpreter, thread state */                                                                  \
 	X(runtime_interp_head, "_PyRuntime.interpreters.head")                                                       \
-	X(runtime_tstate_current, "_PyRuntime.gilstate.tstate_current (to 3.11): thread state that holds the GIL")   \
 	X(interp_next, "PyInterpreterState.next")                                                                    \
 	X(interp_tstate_head, "PyInterpreterState.tstate_head, 3.11 on threads.head")                                \
 	X(interp_modules, "PyInterpreterState.modules, 3.12 on imports.modules: the dict sys.modules")               \
@@ -42,6 +41,7 @@
 	X(frame_state, "f_state (3.10), one byte")                                                                   \
 	X(frame_state_suspended,                                                                                     \
 	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \
+	X(frame_is_entry, "is_entry (3.11), one byte: entered from C")                                                 \
 	X(frame_owner, "owner (3.11 on), one byte")                                                                  \
 	X(frame_localsplus, "localsplus, f_localsplus")                                                              \
 	/* PyCodeObject */                                                                                           \

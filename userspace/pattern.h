@@ -23,7 +23,7 @@ void pattern_set__free(struct pattern_set *set);
 bool pattern_set__match(const struct pattern_set *set, const char *module, const char *qualname);
 
 /* How near `module.qualname` is to what the patterns name: 0 for a match, else an edit distance that ignores wildcards;
- * for "did you mean". */
+ * for "did you mean". UINT_MAX for what a pattern excludes. */
 unsigned pattern_set__distance(const struct pattern_set *set, const char *module, const char *qualname);
 
 #endif

@@ -243,18 +243,13 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 }
 
 /* The addresses of the interpreter's own objects. 0, or a code that was reported. */
-static int fill_addresses(struct wire_build *b, const struct layout *l, const struct elf_file *elf)
+static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 {
 	struct elf_symbol sym;
 
 	if (elf_file__symbol(elf, "PyCode_Type", &sym))
 		return diag_error(-DIAG_NO_SITE, "PyCode_Type is not exported by build %s", elf_file__build_id(elf));
 	b->code_type = sym.addr;
-	if (l->runtime_tstate_current == OFF_NONE)
-		return 0;
-	if (elf_file__symbol(elf, "_PyRuntime", &sym))
-		return diag_error(-DIAG_NO_SITE, "_PyRuntime is not exported by build %s", elf_file__build_id(elf));
-	b->tstate_current = sym.addr + (uint64_t)l->runtime_tstate_current;
 	return 0;
 }
 
@@ -295,7 +290,7 @@ static int find_build(struct session *s, const struct elf_file *elf, const struc
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
 	fill_build(&s->skel->bss->builds[s->nbuilds], layout);
-	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], layout, elf);
+	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
 	if (err)
 		return err;
 	if (child) {
@@ -426,6 +421,8 @@ static struct bpf_program *program_of(struct session *s, enum site_kind kind)
 	case SITE_OPCODE_YIELD:
 		return s->skel->progs.opcode_yield;
 	case SITE_FRAME_END:
+	case SITE_FRAME_RETURN:
+	case SITE_FRAME_UNWIND:
 		return s->skel->progs.frame_end;
 	case SITE_FRAME_ENTER:
 		return s->skel->progs.frame_enter;
@@ -451,6 +448,9 @@ static int attach_build(struct session *s, const struct session_proc *proc, size
 			.build = (uint8_t)proc->build,
 			.frame_reg = site->frame_reg,
 			.tstate_reg = site->tstate_reg,
+			.outcome = site->kind == SITE_FRAME_RETURN ? WIRE_OUTCOME_RETURNED :
+				   site->kind == SITE_FRAME_UNWIND ? WIRE_OUTCOME_RAISED :
+								     WIRE_OUTCOME_ASK,
 			.addr = site->addr,
 		};
 		points[i] = (struct probe_point){

@@ -301,35 +301,82 @@ static int call_with_frame(struct finder *f, uint64_t at, uint32_t frame, uint64
 	return -ENOENT;
 }
 
-/*
- * Where every frame ends. From 3.13 on the function is exported: _PyEval_FrameClearAndPop(tstate, frame). Before, it is
- * what RETURN_VALUE calls with the frame: _PyEvalFrameClearAndPop(tstate, frame) in 3.12; in 3.11 that one is passed by
- * inlined calls only, while _PyFrame_Clear(frame), which it calls, is passed by all (Python/ceval.c, Objects/genobject.c).
- */
-static int end_site(struct finder *f)
+/* Whether `addr` lies on the straight line of an opcode's handler, direct jumps followed. */
+static bool on_line_of(struct finder *f, const char *name, uint64_t addr)
 {
+	int op = opmap__number(f->opmap, name);
+	uint64_t at = op < 0 ? 0 : f->table[op];
+	struct insn insn;
+
+	for (int i = 0; op >= 0 && i < STRAIGHT_MAX && !decode_at(f, at, &insn); i++) {
+		if (at == addr)
+			return true;
+		if (insn.flow == INSN_END)
+			break;
+		at = insn.flow == INSN_JMP ? insn.target : at + insn.len;
+	}
+	return false;
+}
+
+/*
+ * 3.11: frames entered from C and frames entered from Python end in different functions, so that the returns are taken
+ * at their opcode and the unwinds at `exit_unwind`. That is the one place in the evaluation function, apart from the
+ * handlers of RETURN_VALUE and RETURN_GENERATOR, that tests the frame's is_entry (Python/ceval.c of 3.11); the branch
+ * behind the test is the site.
+ */
+static int unwind_site(struct finder *f)
+{
+	uint64_t at = f->eval, end = f->eval + f->eval_size, test = 0, found = 0;
+	unsigned n = 0;
+	struct insn insn;
+
+	for (; at < end; at += insn.len) {
+		if (decode_at(f, at, &insn)) {
+			insn.len = 1;
+			continue;
+		}
+		if (insn.test_byte && insn.base == f->frame_reg && insn.disp == f->layout->frame_is_entry) {
+			test = at;
+		} else if (test && insn.flow == INSN_JCC) {
+			if (!on_line_of(f, "RETURN_VALUE", test) && !on_line_of(f, "RETURN_GENERATOR", test)) {
+				found = at;
+				n++;
+			}
+			test = 0;
+		} else if (insn.flow != INSN_NEXT || insn.written & INSN_REG_MASK(f->frame_reg)) {
+			test = 0;
+		}
+	}
+	if (n != 1)
+		return diag_error(-DIAG_NO_SITE, "the place where exceptions leave frames was found %u times in build %s", n,
+				  elf_file__build_id(f->elf));
+	return add_site(f, SITE_FRAME_UNWIND, "exit_unwind", found, f->frame_reg, SITE_REG_NONE);
+}
+
+/*
+ * Where every frame ends. From 3.13 on the function is exported: _PyEval_FrameClearAndPop(tstate, frame). In 3.12 it is
+ * the one that RETURN_VALUE calls: _PyEvalFrameClearAndPop(tstate, frame) (Python/ceval.c).
+ */
+static int end_sites(struct finder *f)
+{
+	static const char *const returns[] = { "RETURN_VALUE", NULL };
 	struct elf_symbol sym;
 	uint64_t callee;
 	bool second;
-	int op = opmap__number(f->opmap, "RETURN_VALUE");
+	int err, op = opmap__number(f->opmap, "RETURN_VALUE");
 
+	if (f->layout->frame_is_entry != OFF_NONE) {
+		err = handler_sites(f, SITE_FRAME_RETURN, returns);
+		return err ? err : unwind_site(f);
+	}
 	if (!elf_file__symbol(f->elf, "_PyEval_FrameClearAndPop", &sym))
 		return straight_site(f, SITE_FRAME_END, "_PyEval_FrameClearAndPop", sym.addr, INSN_REG_MASK(ARG1),
 				     INSN_REG_MASK(ARG0), NULL);
-	if (op < 0 || call_with_frame(f, f->table[op], INSN_REG_MASK(f->frame_reg), &callee, &second))
-		goto none;
-	if (f->layout->runtime_tstate_current == OFF_NONE) {
-		if (!second)
-			goto none;
-		return straight_site(f, SITE_FRAME_END, "_PyEvalFrameClearAndPop", callee, INSN_REG_MASK(ARG1),
-				     INSN_REG_MASK(ARG0), NULL);
-	}
-	if (second && (call_with_frame(f, callee, INSN_REG_MASK(ARG1), &callee, &second) || second))
-		goto none;
-	return straight_site(f, SITE_FRAME_END, "_PyFrame_Clear", callee, INSN_REG_MASK(ARG0), 0, NULL);
-none:
-	return diag_error(-DIAG_NO_SITE, "the place where frames end was not found in build %s",
-			  elf_file__build_id(f->elf));
+	if (op < 0 || call_with_frame(f, f->table[op], INSN_REG_MASK(f->frame_reg), &callee, &second) || !second)
+		return diag_error(-DIAG_NO_SITE, "the place where frames end was not found in build %s",
+				  elf_file__build_id(f->elf));
+	return straight_site(f, SITE_FRAME_END, "_PyEvalFrameClearAndPop", callee, INSN_REG_MASK(ARG1),
+			     INSN_REG_MASK(ARG0), NULL);
 }
 
 static int opcode_sites(struct finder *f)
@@ -346,7 +393,7 @@ static int opcode_sites(struct finder *f)
 		err = handler_sites(f, SITE_OPCODE_RESUME, resume);
 	if (!err)
 		err = handler_sites(f, SITE_OPCODE_YIELD, yield);
-	return err ? err : end_site(f);
+	return err ? err : end_sites(f);
 }
 
 /* To 3.10: the first branch behind `tstate->frame = f` in the evaluation function's prologue, which comes behind the

@@ -23,7 +23,9 @@ struct opmap;
 enum site_kind {
 	SITE_OPCODE_RESUME, /* a frame starts, or a generator's goes on */
 	SITE_OPCODE_YIELD,
-	SITE_FRAME_END,
+	SITE_FRAME_END,	   /* a frame ends, by return or exception */
+	SITE_FRAME_RETURN, /* 3.11: by return */
+	SITE_FRAME_UNWIND, /* 3.11: by exception */
 	SITE_FRAME_ENTER, /* to 3.10: a frame starts or goes on */
 	SITE_FRAME_LEAVE, /* to 3.10: a frame yields or ends */
 	SITE_CODE_DEALLOC,
