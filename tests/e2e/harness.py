@@ -1,0 +1,338 @@
+"""harness: what the end-to-end tests share: interpreters, targets, sessions of pylu-bpf, counting, cleaning up.
+
+Knows how a target and pylu-bpf are kept in step (no test sleeps until something is probably ready): a target says a word
+on its stdout and waits for a byte on its stdin; pylu-bpf says 'pylu-bpf: watching' on its stderr when all probes are live
+and ends its measurement at SIGINT. What is right is not decided here but in compare.py and the tests.
+"""
+import argparse
+import ctypes
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+TARGETS = os.path.join(ROOT, 'tests', 'targets')
+sys.path.insert(0, os.path.join(ROOT, 'scripts'))
+import interpreters  # noqa: E402
+
+OLDEST, NEWEST = (3, 8), (3, 13)  # what pylu-bpf supports
+PATIENCE = float(os.environ.get('PYLU_E2E_PATIENCE', '120'))  # seconds until something that hangs counts as failed
+SKIP = 77
+
+
+class Failed(Exception):
+    pass
+
+
+class Skipped(Exception):
+    pass
+
+
+def check(ok, message):
+    if not ok:
+        raise Failed(message)
+
+
+def die_with_parent():
+    """For children: whatever happens to the runner, they do not stay behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Reader:
+    """Collects the lines of a pipe; others wait for one of them."""
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+        self.lines = []
+        self.changed = threading.Condition()
+        self.closed = False
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        for line in self.pipe:
+            with self.changed:
+                self.lines.append(line.decode('utf-8', 'replace').rstrip('\n'))
+                self.changed.notify_all()
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+    def wait_for(self, prefix):
+        """The first line that starts so, or None when the pipe was closed before."""
+        deadline = time.monotonic() + PATIENCE
+        with self.changed:
+            while True:
+                for line in self.lines:
+                    if line.startswith(prefix):
+                        return line
+                if self.closed:
+                    return None
+                if not self.changed.wait(deadline - time.monotonic()):
+                    raise Failed('no line %r within %g s; so far: %r' % (prefix, PATIENCE, self.lines[-5:]))
+
+    def text(self):
+        self.thread.join(PATIENCE)
+        return '\n'.join(self.lines)
+
+
+def ended(process, what, patience=None):
+    try:
+        return process.wait(patience or PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise Failed('%s did not end within %g s' % (what, patience or PATIENCE))
+
+
+class Target:
+    """A Python process that goes on when it is told to."""
+
+    def __init__(self, command, **more):
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+                                        preexec_fn=die_with_parent, **more)
+        self.pid = self.process.pid
+        self.buffer = b''
+        running.append(self.process)
+
+    def expect(self, word):
+        """Waits until the target says `word`."""
+        deadline = time.monotonic() + PATIENCE
+        while b'\n' not in self.buffer:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
+            if not ready:
+                raise Failed('target %d did not say %r within %g s' % (self.pid, word, PATIENCE))
+            data = os.read(self.process.stdout.fileno(), 65536)
+            if not data:
+                status = ended(self.process, 'target %d' % self.pid)
+                raise Failed('target %d ended with %s before it said %r: %s' % (self.pid, status, word, self.error_text()))
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b'\n')
+        check(line.decode().split(' ')[0] == word, 'target %d said %r, not %r' % (self.pid, line.decode(), word))
+        return line.decode()[len(word) + 1:]
+
+    def go(self):
+        self.process.stdin.write(b'.')
+        self.process.stdin.flush()
+
+    def error_text(self):
+        self.errors.seek(0)
+        return self.errors.read().decode('utf-8', 'replace')[-3000:]
+
+    def finish(self):
+        """Lets it go to its end, which must be a good one."""
+        self.process.stdin.close()
+        status = ended(self.process, 'target %d' % self.pid)
+        self.process.stdout.close()
+        check(status == 0, 'target %d ended with %d: %s' % (self.pid, status, self.error_text()))
+
+
+class Session:
+    """pylu-bpf at work. `arguments` without the output options when `output` is None."""
+
+    def __init__(self, arguments, output=None, **more):
+        self.output = output
+        self.command = [pylu_bpf()] + (['profile', '-f', 'json', '-o', output] if output else []) + arguments
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, preexec_fn=more.pop('preexec_fn', die_with_parent), **more)
+        running.append(self.process)
+        self.stderr = Reader(self.process.stderr)
+        self.stdout = Reader(self.process.stdout)
+
+    def watching(self):
+        if self.stderr.wait_for('pylu-bpf: watching') is None:
+            raise Failed('pylu-bpf ended with %d before it watched: %s'
+                         % (ended(self.process, 'pylu-bpf'), self.stderr.text()))
+        return self
+
+    def interrupt(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+
+    def status(self):
+        return ended(self.process, 'pylu-bpf')
+
+    def stop(self):
+        """Ends the measurement and gives the profile."""
+        self.interrupt()
+        return self.result()
+
+    def result(self):
+        status = self.status()
+        check(status == 0, 'pylu-bpf ended with %d: %s' % (status, self.stderr.text()))
+        return load_json(self.output)
+
+
+def pylu_bpf():
+    path = os.environ.get('PYLU_BPF') or os.path.join(ROOT, 'build', 'cli', 'pylu-bpf')
+    if not os.access(path, os.X_OK):
+        raise Skipped('%s is not there; set PYLU_BPF' % path)
+    return path
+
+
+TOKEN = re.compile(r'\s*(?:([{}\[\],:])|("(?:[^"\\]|\\.)*")|([^\s{}\[\],:"]+))')
+
+
+def load_json(path):
+    """Also a file that is nested more deeply than Python's own reader can go (a deep recursion is a deep call tree)."""
+    with open(path, encoding='utf-8') as f:
+        text = f.read()
+    check(text.strip(), '%s is empty' % path)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        pass
+    stack, keys, value, at, end = [], [], None, 0, len(text.rstrip())
+    key = None
+    while at < end:
+        match = TOKEN.match(text, at)
+        check(match, '%s: no JSON at %d' % (path, at))
+        at = match.end()
+        mark, string, other = match.groups()
+        if mark in ('{', '['):
+            stack.append({} if mark == '{' else [])
+            keys.append(key)
+            key = None
+            continue
+        if mark == ':' or mark == ',':
+            continue
+        if mark in ('}', ']'):
+            value, key = stack.pop(), keys.pop()
+            if not stack:
+                break
+        else:
+            value = json.loads(string or other)
+            if string and isinstance(stack[-1], dict) and key is None:
+                key = value
+                continue
+        if isinstance(stack[-1], dict):
+            stack[-1][key] = value
+            key = None
+        else:
+            stack[-1].append(value)
+    check(at >= end and not stack, '%s: JSON ends too early or too late' % path)
+    return value
+
+
+running = []
+
+
+def end_all():
+    """Kills and reaps what tests started and left, by its id."""
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                try:
+                    pipe.close()
+                except OSError:
+                    pass
+    del running[:]
+
+
+def text_differs(pid):
+    """Whether the executable pages of the interpreter in process `pid` differ from its file: the mark of a probe."""
+    with open('/proc/%d/maps' % pid) as maps, open('/proc/%d/mem' % pid, 'rb') as mem:
+        for line in maps:
+            fields = line.split(None, 5)
+            if 'x' not in fields[1] or len(fields) < 6 or not re.search(r'python3\.\d+[^/]*$', fields[5].strip()):
+                continue
+            start, end = (int(x, 16) for x in fields[0].split('-'))
+            with open('/proc/%d/map_files/%x-%x' % (pid, start, end), 'rb') as f:
+                f.seek(int(fields[2], 16))
+                mine = f.read(end - start)
+            mem.seek(start)
+            if mem.read(len(mine)) != mine:
+                return True
+    return False
+
+
+def wait_unprobed(pid):
+    """The kernel takes breakpoints out in its own time when a process that had set them is killed."""
+    deadline = time.monotonic() + PATIENCE
+    while text_differs(pid):
+        check(time.monotonic() < deadline, 'process %d still has breakpoints in its text' % pid)
+        time.sleep(0.02)
+
+
+class Suite:
+    """Runs cases, prints one line for each that is not just right, and counts."""
+
+    def __init__(self, description):
+        self.parser = argparse.ArgumentParser(description=description)
+        self.parser.add_argument('--python', action='append', metavar='PATH',
+                                 help='an interpreter to test with (default: all that are found)')
+        self.parser.add_argument('--keep', action='store_true', help='keep the files of failed cases')
+        self.passed = self.failed = self.skipped = 0
+
+    def start(self, needs_root=True):
+        """Parses the arguments; ends the whole test as skipped where it cannot run at all."""
+        self.arguments = self.parser.parse_args()
+        reason = None
+        if not needs_root:
+            pass
+        elif os.geteuid() != 0:
+            reason = 'BPF and other processes\' memory need root'
+        else:
+            try:
+                pylu_bpf()
+            except Skipped as missing:
+                reason = str(missing)
+        if reason:
+            print('SKIP: %s' % reason)
+            print('0 passed, 0 failed, 1 skipped')
+            sys.exit(SKIP)
+        return self.arguments
+
+    def interpreters(self):
+        found = []
+        for python in interpreters.find(self.arguments.python):
+            if python.free_threaded or not OLDEST <= python.version[:2] <= NEWEST:
+                self.note_skip('%s is Python %s%s, which is not supported yet'
+                               % (python.path, python.text, ' (free-threaded)' if python.free_threaded else ''))
+            else:
+                found.append(python)
+        if not found:
+            self.note_skip('no interpreter from 3.8 to 3.13 found')
+        return found
+
+    def note_skip(self, reason):
+        self.skipped += 1
+        print('SKIP: %s' % reason, flush=True)
+
+    def run(self, name, function, *args):
+        """One case. `function(folder, *args)` raises Failed or Skipped, or returns a text for its line or None."""
+        folder = tempfile.mkdtemp(prefix='pylu-e2e-')
+        begun = time.monotonic()
+        try:
+            said = function(folder, *args)
+        except Skipped as reason:
+            self.note_skip('%s: %s' % (name, reason))
+        except Exception as error:
+            self.failed += 1
+            what = str(error) if isinstance(error, Failed) else traceback.format_exc()
+            print('FAILED: %s: %s' % (name, what), flush=True)
+            if self.arguments.keep:
+                print('    files: %s' % folder)
+                end_all()
+                return
+        else:
+            self.passed += 1
+            print('ok: %s%s (%.1f s)' % (name, ': ' + said if said else '', time.monotonic() - begun), flush=True)
+        end_all()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def finish(self):
+        print('%d passed, %d failed, %d skipped' % (self.passed, self.failed, self.skipped), flush=True)
+        sys.exit(1 if self.failed else 0 if self.passed else SKIP)
