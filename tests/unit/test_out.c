@@ -374,9 +374,10 @@ static void test_deep(void)
 static void test_failing_stream(void)
 {
 	struct profile *p = sample();
+	static char buffer[1 << 20]; /* with NULL glibc would ignore the size */
 
 	for (size_t i = 0; out_formats[i]; i++) {
-		static const size_t sizes[] = { 0, 64, 1 << 20 };
+		static const size_t sizes[] = { 0, 64, sizeof(buffer) };
 
 		for (size_t j = 0; j < 3; j++) {
 			FILE *f = fopen("/dev/full", "w");
@@ -385,7 +386,7 @@ static void test_failing_stream(void)
 				CHECK_SKIP("/dev/full cannot be opened");
 				continue;
 			}
-			setvbuf(f, NULL, sizes[j] ? _IOFBF : _IONBF, sizes[j]);
+			setvbuf(f, buffer, sizes[j] ? _IOFBF : _IONBF, sizes[j]);
 			CHECK_EQ(out_formats[i]->write(p, f, NULL), -ENOSPC);
 			fclose(f);
 		}
