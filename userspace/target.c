@@ -16,6 +16,7 @@
 #include "diag.h"
 #include "elf.h"
 #include "mem.h"
+#include "target_maps.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -30,8 +31,7 @@
 #include <unistd.h>
 
 #define COMMAND_MAX 4096
-#define MAPPINGS_MAX 65536 /* the kernel's default limit of mappings, vm.max_map_count */
-#define SECTION_NOTE 7	   /* SHT_NOTE */
+#define SECTION_NOTE 7 /* SHT_NOTE */
 #define NOTE_COMPARE_MAX 256
 
 /* Why a process cannot be looked at, kept until it is known whether anyone wants to hear it. */
@@ -39,24 +39,6 @@ struct refusal {
 	const char *why; /* static storage */
 	char message[1024];
 };
-
-/* One executable mapping of a file. */
-struct mapping {
-	uint64_t start, end, offset;
-	uint64_t dev, inode;
-	char *path; /* owned; " (deleted)" taken off */
-	bool deleted;
-	bool tried; /* this file was looked at, through this mapping or another */
-	int rank;   /* the order of the search */
-};
-
-struct mappings {
-	struct mapping *items;
-	size_t n;
-	uint64_t exe_start; /* where the executable's first byte is mapped, 0 unknown */
-};
-
-enum rank { RANK_EXE, RANK_LIBPYTHON, RANK_PYTHON, RANK_OTHER, RANK_COUNT };
 
 static int __attribute__((format(printf, 4, 5)))
 refuse(struct refusal *r, int code, const char *why, const char *fmt, ...)
@@ -84,6 +66,16 @@ static int refuse_access(struct refusal *r, pid_t pid, const char *what)
 {
 	return refuse(r, -DIAG_NO_CAPABILITY, "no permission: CAP_SYS_PTRACE is missing",
 		      "process %d: %s is not permitted without CAP_SYS_PTRACE", (int)pid, what);
+}
+
+/* What `err` (-errno) from a file below /proc/PID means. */
+static int refuse_proc(struct refusal *r, pid_t pid, int err, const char *what)
+{
+	if (err == -EACCES || err == -EPERM)
+		return refuse_access(r, pid, what);
+	if (err == -ENOENT || err == -ESRCH)
+		return refuse_gone(r, pid);
+	return refuse(r, err, "/proc cannot be read", "process %d: %s failed: %s", (int)pid, what, diag_strerror(err));
 }
 
 /* Reads a small file below /proc/PID. Its length, or -errno; always terminated. */
@@ -153,13 +145,19 @@ static int read_identity(struct target *t, struct refusal *r)
 {
 	unsigned long tgid, uid;
 	char status[8192], state;
+	ssize_t n;
 	int err;
 
 	err = t->pid > 0 ? read_stat(t->pid, &state, &t->start_time) : -ENOENT;
 	if (err == -ENOENT && t->pid > 0 && (kill(t->pid, 0) == 0 || errno == EPERM))
 		return refuse_access(r, t->pid, "looking at it in /proc"); /* mounted with hidepid */
-	if (err || has_ended(state) || read_proc(t->pid, "status", status, sizeof(status)) < 0)
+	if (err)
+		return refuse_proc(r, t->pid, err, "reading /proc/PID/stat");
+	if (has_ended(state))
 		return refuse_gone(r, t->pid);
+	n = read_proc(t->pid, "status", status, sizeof(status));
+	if (n < 0)
+		return refuse_proc(r, t->pid, (int)n, "reading /proc/PID/status");
 	if (!status_number(status, "\nTgid:", 0, &tgid) || !status_number(status, "\nUid:", 1, &uid))
 		return refuse(r, -EIO, "/proc is unreadable", "/proc/%d/status has no Tgid or no Uid", (int)t->pid);
 	if ((pid_t)tgid != t->pid)
@@ -189,133 +187,6 @@ static int read_command(struct target *t, struct refusal *r)
 	}
 	t->command = strndup(buf, n > 0 ? (size_t)n : 0);
 	return t->command ? 0 : refuse_memory(r);
-}
-
-/* Takes " (deleted)" off a path as the kernel shows it. */
-static bool strip_deleted(char *path)
-{
-	static const char suffix[] = " (deleted)";
-	size_t len = strlen(path), n = sizeof(suffix) - 1;
-
-	if (len <= n || strcmp(path + len - n, suffix) != 0)
-		return false;
-	path[len - n] = '\0';
-	return true;
-}
-
-/* In maps the kernel writes a line feed in a name as \012, and nothing else so. */
-static void unescape(char *path)
-{
-	char *to = path;
-
-	for (const char *from = path; *from;) {
-		if (strncmp(from, "\\012", 4) == 0) {
-			*to++ = '\n';
-			from += 4;
-		} else {
-			*to++ = *from++;
-		}
-	}
-	*to = '\0';
-}
-
-static int rank_of(const struct mapping *m, const char *exe, bool exe_deleted)
-{
-	const char *name = strrchr(m->path, '/');
-
-	if (m->deleted == exe_deleted && strcmp(m->path, exe) == 0)
-		return RANK_EXE;
-	if (name && strncmp(name, "/libpython", 10) == 0)
-		return RANK_LIBPYTHON;
-	return name && strstr(name, "python") ? RANK_PYTHON : RANK_OTHER;
-}
-
-/* One line of maps. 0, 1 when it is an executable mapping of a file, or -ENOMEM. */
-static int parse_mapping(char *line, const char *exe, bool exe_deleted, struct mappings *maps, struct mapping *m)
-{
-	unsigned major, minor;
-	char perms[5] = "";
-	int path_at = 0;
-
-	memset(m, 0, sizeof(*m));
-	line[strcspn(line, "\n")] = '\0';
-	if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu %n", &m->start, &m->end, perms, &m->offset, &major, &minor,
-		   &m->inode, &path_at) < 7 ||
-	    path_at == 0 || m->inode == 0 || line[path_at] != '/')
-		return 0;
-	m->dev = (uint64_t)major << 32 | minor;
-	m->path = strdup(line + path_at);
-	if (!m->path)
-		return -ENOMEM;
-	m->deleted = strip_deleted(m->path);
-	unescape(m->path);
-	m->rank = rank_of(m, exe, exe_deleted);
-	if (m->rank == RANK_EXE && m->offset == 0 && !maps->exe_start)
-		maps->exe_start = m->start;
-	if (perms[2] == 'x')
-		return 1;
-	free(m->path);
-	return 0;
-}
-
-static void free_mappings(struct mappings *maps)
-{
-	for (size_t i = 0; i < maps->n; i++)
-		free(maps->items[i].path);
-	free(maps->items);
-}
-
-/* Through a copy of the descriptor, since closing the stream closes its descriptor. */
-static FILE *open_maps(struct target *t)
-{
-	char path[64];
-	FILE *f = NULL;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)t->pid);
-	t->maps_fd = open(path, O_RDONLY | O_CLOEXEC);
-	fd = t->maps_fd < 0 ? -1 : fcntl(t->maps_fd, F_DUPFD_CLOEXEC, 0);
-	if (fd >= 0)
-		f = fdopen(fd, "r");
-	if (fd >= 0 && !f)
-		close(fd);
-	return f;
-}
-
-static int read_mappings(struct target *t, const char *exe, bool exe_deleted, struct mappings *maps, struct refusal *r)
-{
-	FILE *f = open_maps(t);
-	size_t size = 0, lines = 0;
-	struct mapping m, *grown;
-	char *line = NULL;
-	int err = 0;
-
-	if (!f)
-		return errno == EACCES || errno == EPERM ? refuse_access(r, t->pid, "reading /proc/PID/maps")
-							 : refuse_gone(r, t->pid);
-	while (lines++ < MAPPINGS_MAX && getline(&line, &size, f) > 0) {
-		err = parse_mapping(line, exe, exe_deleted, maps, &m);
-		if (err < 0)
-			break;
-		if (err == 0)
-			continue;
-		grown = reallocarray(maps->items, maps->n + 1, sizeof(*maps->items));
-		if (!grown) {
-			free(m.path);
-			err = -ENOMEM;
-			break;
-		}
-		maps->items = grown;
-		maps->items[maps->n++] = m;
-	}
-	free(line);
-	fclose(f);
-	return err < 0 ? refuse_memory(r) : 0;
-}
-
-static bool same_file(const struct mapping *a, const struct mapping *b)
-{
-	return a->dev == b->dev && a->inode == b->inode && a->deleted == b->deleted;
 }
 
 /* Opens the very file behind a mapping, by the surest way that we are allowed. *path is malloc'ed. */
@@ -399,14 +270,14 @@ static bool try_file(struct target *t, const struct mapping *m, struct search *s
 
 static void search_files(struct target *t, struct mappings *maps, struct search *s)
 {
-	for (int rank = 0; rank < RANK_COUNT; rank++)
+	for (enum rank rank = RANK_EXE; rank < RANK_COUNT; rank++)
 		for (size_t i = 0; i < maps->n; i++) {
 			struct mapping *m = &maps->items[i];
 
 			if (m->rank != rank || m->tried)
 				continue;
 			for (size_t k = i; k < maps->n; k++)
-				if (same_file(&maps->items[k], m))
+				if (mapping__same_file(&maps->items[k], m))
 					maps->items[k].tried = true;
 			s->python_named |= rank == RANK_LIBPYTHON || rank == RANK_PYTHON || strstr(m->path, "/python");
 			if (try_file(t, m, s))
@@ -495,7 +366,7 @@ static int find_bias(struct target *t, const struct mappings *maps, const struct
 	for (size_t i = 0; i < maps->n && same >= 0; i++) {
 		const struct mapping *m = &maps->items[i];
 
-		if (!same_file(m, found) || offset < m->offset || offset - m->offset >= m->end - m->start)
+		if (!mapping__same_file(m, found) || offset < m->offset || offset - m->offset >= m->end - m->start)
 			continue;
 		bias = m->start + (offset - m->offset) - eval.addr;
 		same = verify_bias(t, bias);
@@ -545,16 +416,18 @@ static int find_interpreter(struct target *t, struct refusal *r)
 
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)t->pid);
 	n = readlink(link, exe, sizeof(exe) - 1);
-	if (n < 0 && (errno == EACCES || errno == EPERM))
-		return refuse_access(r, t->pid, "reading /proc/PID/exe");
+	if (n < 0 && errno != ENOENT)
+		return refuse_proc(r, t->pid, -errno, "reading /proc/PID/exe");
 	if (n < 0)
 		return refuse(r, -DIAG_NOT_PYTHON, "a kernel thread",
 			      "process %d has no program in its memory: a kernel thread, or it is ending", (int)t->pid);
 	exe[n] = '\0';
-	exe_deleted = strip_deleted(exe);
-	err = read_mappings(t, exe, exe_deleted, &maps, r);
-	if (err)
+	exe_deleted = path_strip_deleted(exe);
+	err = mappings__read(t->pid, exe, exe_deleted, &maps, &t->maps_fd);
+	if (err) {
+		err = refuse_proc(r, t->pid, err, "reading /proc/PID/maps");
 		goto out;
+	}
 	search_files(t, &maps, &search);
 	if (!search.found) {
 		err = target__alive(t) ? refuse_search(t, &search, exe, r) : refuse_gone(r, t->pid);
@@ -569,7 +442,7 @@ static int find_interpreter(struct target *t, struct refusal *r)
 		err = find_bias(t, &maps, search.found, r);
 out:
 	elf_file__close(search.old);
-	free_mappings(&maps);
+	mappings__free(&maps);
 	return err;
 }
 
