@@ -41,7 +41,7 @@
 	X(frame_state, "f_state (3.10), one byte")                                                                   \
 	X(frame_state_suspended,                                                                                     \
 	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \
-	X(frame_is_entry, "is_entry (3.11), one byte: entered from C")                                                 \
+	X(frame_is_entry, "is_entry (3.11), one byte: entered from C")                                               \
 	X(frame_owner, "owner (3.11 on), one byte")                                                                  \
 	X(frame_localsplus, "localsplus, f_localsplus")                                                              \
 	/* PyCodeObject */                                                                                           \
@@ -97,6 +97,8 @@
 	X(func_code, "PyFunctionObject.func_code")                                                                   \
 	X(func_globals, "PyFunctionObject.func_globals")                                                             \
 	X(func_qualname, "PyFunctionObject.func_qualname")                                                           \
+	X(func_defaults, "PyFunctionObject.func_defaults: tuple or NULL")                                            \
+	X(func_kwdefaults, "PyFunctionObject.func_kwdefaults: dict or NULL")                                         \
 	X(func_closure, "PyFunctionObject.func_closure")                                                             \
 	X(func_dict, "PyFunctionObject.func_dict")                                                                   \
 	X(cell_ref, "PyCellObject.ob_ref")                                                                           \

@@ -15,6 +15,7 @@
 
 #define NAMES_MAX 1000000
 #define AGAIN_MS 1000
+#define TRIES 5
 
 struct name {
 	char *qualname; /* owned */
@@ -50,8 +51,14 @@ static int list_one(const struct walk_func *f, void *ctx)
 int pyobj_each_function(struct pyobj_reader *r, int (*fn)(const struct pyfunc *f, void *ctx), void *ctx)
 {
 	struct listing l = { r, fn, ctx, r->lay->code_qualname == OFF_NONE };
-	int err = pyobj_walk(r, 0, list_one, &l);
+	int err;
 
+	/* sys.modules may be moved while we read it. What is said then is said about nothing, so it can be tried again. */
+	for (int i = 0; i < TRIES; i++) {
+		err = pyobj_walk(r, 0, list_one, &l);
+		if (l.stopped || (err != -EFAULT && err != -EINVAL))
+			break;
+	}
 	if (err && !l.stopped)
 		return diag_error(err, "cannot read the functions of the process: %s", diag_strerror(err));
 	return err;
