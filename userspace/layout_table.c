@@ -1,7 +1,6 @@
 /*
  * layout_table: one row for each CPython version. Made by scripts/gen-layout from the headers of the versions named at
  * the rows; not edited by hand. Owns the rows and finding one, nothing else.
- *
  */
 #include <stddef.h>
 

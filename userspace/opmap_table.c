@@ -1,8 +1,8 @@
 /*
  * opmap_table: the opcode numbers of each CPython version. Made by scripts/gen-opmap: what the named interpreters say in
  * their opcode and _opcode_metadata modules, and in 3.11 and 3.12 the specialised opcodes in the gaps in their order;
- * not edited by hand. A dispatch table's slots that a row leaves unused all hold one and the same address. Opcode
- * numbers do not change between the releases of a minor version: they are part of the magic number of .pyc files.
+ * not edited by hand. A dispatch table's slots that a row leaves unused all hold one and the same address. After
+ * a version's first final release its numbers stay: .pyc files hold them.
  */
 #include <errno.h>
 #include <stddef.h>
