@@ -22,12 +22,12 @@ struct wire_site sites[WIRE_MAX_SITES];
 struct wire_build builds[WIRE_MAX_BUILDS];
 struct wire_proc procs[WIRE_MAX_PROCS];
 u8 func_state[WIRE_MAX_FUNCS];
-u64 thread_hits[WIRE_MAX_THREADS]; /* probe hits of each thread */
-u64 frames_made; /* entries made in the frames map */
-u32 live;	   /* nothing is recorded while 0: sites go live one by one */
-u32 hit_cost_ns;   /* what one of our own hits takes away from a function's time; 0: do not correct */
-u32 follow_forks;  /* --tree */
-u32 next_func = 1; /* function ids; 0 is none */
+u64 thread_ours[WIRE_MAX_THREADS]; /* cost of each thread's probe hits, ns */
+u64 frames_made;		   /* entries made in the frames map */
+u32 live;			   /* nothing is recorded while 0: sites go live one by one */
+u32 raw;			   /* do not take the cost of the probes out of the times */
+u32 follow_forks;		   /* --tree */
+u32 next_func = 1;		   /* function ids; 0 is none */
 u32 next_node = 1;
 u32 next_slot = 1;
 u32 next_thread;
@@ -37,9 +37,9 @@ u32 frames_pressure; /* set by userspace when the frames map fills: ended frames
 struct thread_state {
 	u32 slot;
 	u32 tid;
-	u32 node;  /* the thread's root in the call tree */
-	u32 index; /* into thread_hits[] */
-	u64 hits;
+	u32 node;	/* the thread's root in the call tree */
+	u32 index;	/* into thread_ours[] */
+	u64 ours_ns;	/* cost of this thread's probe hits */
 	u64 root_frame; /* outermost frame of the stack whose older frames are registered */
 	u64 walk[WIRE_MAX_PREATTACH];
 };
@@ -97,8 +97,8 @@ struct {
 
 /* A register of the probed instruction. Each has its own load instruction, spelled out: the compiler would fold them
  * into one load at a variable offset of the context, which the verifier refuses. */
-#define REG_LOAD(field)                                                                                                \
-	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(v) : "r"(ctx), "i"(__builtin_offsetof(struct pt_regs, field)));   \
+#define REG_LOAD(field)                                                                                              \
+	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(v) : "r"(ctx), "i"(__builtin_offsetof(struct pt_regs, field))); \
 	break
 
 static __always_inline u64 reg_get(struct pt_regs *ctx, u32 reg)
@@ -197,11 +197,12 @@ static __noinline struct thread_state *thread_new(struct task_struct *task)
 	return thr;
 }
 
-/* The state of the running thread, counted as hit; NULL when it is none of ours or nothing is recorded yet. */
-static __always_inline struct thread_state *thread_enter(void)
+/* The state of the running thread, the hit counted; NULL when it is none of ours or nothing is recorded yet. */
+static __always_inline struct thread_state *thread_enter(const struct wire_site *site)
 {
 	struct task_struct *task;
 	struct thread_state *thr;
+	struct wire_proc *proc;
 
 	if (!live)
 		return NULL;
@@ -212,9 +213,11 @@ static __always_inline struct thread_state *thread_enter(void)
 		if (!thr)
 			return NULL;
 	}
-	thr->hits++;
-	thread_hits[thr->index & (WIRE_MAX_THREADS - 1)] = thr->hits;
-	proc_of(thr->slot)->hits++;
+	thr->ours_ns += site->cost_ns;
+	thread_ours[thr->index & (WIRE_MAX_THREADS - 1)] = thr->ours_ns;
+	proc = proc_of(thr->slot);
+	proc->hits++;
+	proc->ours_ns += site->cost_ns;
 	return thr;
 }
 

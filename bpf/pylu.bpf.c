@@ -6,17 +6,6 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define BUILD(site) (&builds[(site)->build & (WIRE_MAX_BUILDS - 1)])
-
-/* The site that was hit. Every hit tells anew where its file is loaded: nothing need be known of a process before. */
-static __always_inline const struct wire_site *site_of(struct pt_regs *ctx, const struct thread_state *thr)
-{
-	const struct wire_site *site = &sites[bpf_get_attach_cookie(ctx) & (WIRE_MAX_SITES - 1)];
-
-	proc_of(thr->slot)->bias = ctx->ip - site->addr;
-	return site;
-}
-
 /* Nothing but the way in and out: the floor that the benchmark compares with. */
 SEC("uprobe")
 int empty(struct pt_regs *ctx)
@@ -24,167 +13,129 @@ int empty(struct pt_regs *ctx)
 	return 0;
 }
 
-/* 3.11 on, at RESUME and its specialised and instrumented forms. */
-SEC("uprobe")
-int opcode_resume(struct pt_regs *ctx)
-{
+struct hit {
+	struct pt_regs *ctx;
 	const struct wire_site *site;
 	const struct wire_build *b;
-	struct thread_state *thr = thread_enter();
+	struct thread_state *thr;
+	u64 frame;
+};
+
+/* 3.11 on, at RESUME and its specialised and instrumented forms; to 3.10 behind the prologue of the evaluation
+ * function. */
+static __always_inline void on_start(const struct hit *h, int opcode)
+{
 	struct frame_head head;
-	u64 frame, now;
+	int again = 0;
+	u64 now;
 	u32 func;
 	u8 state;
 
-	if (!thr)
-		return 0;
-	site = site_of(ctx, thr);
-	b = BUILD(site);
-	frame = reg_get(ctx, site->frame_reg);
-	if (frame_head_read(b, thr->slot, frame, &head))
-		return 0;
-	stack_first(thr, b, head.previous);
-	func = code_func(b, frame, head.code, thr->slot, &state);
+	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
+		return;
+	stack_first(h->thr, h->b, head.previous);
+	func = code_func(h->b, h->frame, head.code, h->thr->slot, &state);
 	if (!func || state & WIRE_FUNC_NOMATCH)
-		return 0;
+		return;
 	now = bpf_ktime_get_ns();
-	if (state & WIRE_FUNC_GENERATOR && resume_arg(b, frame))
-		event_resume(thr, b, frame, &head, func, now);
+	if (state & WIRE_FUNC_GENERATOR) {
+		again = opcode ? resume_arg(h->b, h->frame) : (s32)read_u32(h->frame + h->b->frame_lasti) >= 0;
+		/* Thrown into before it started: it will run nothing. */
+		if (!opcode && !again && exception_set(h->ctx, h->site, h->b))
+			return;
+	}
+	if (again)
+		event_resume(h->thr, h->b, h->frame, &head, func, now);
 	else
-		event_start(thr, b, frame, &head, func, state, now);
-	return 0;
+		event_start(h->thr, h->b, h->frame, &head, func, state, now);
 }
 
-/* 3.11 on, at YIELD_VALUE and its instrumented form. */
-SEC("uprobe")
-int opcode_yield(struct pt_regs *ctx)
+static __always_inline void on_yield(const struct hit *h)
 {
-	struct thread_state *thr = thread_enter();
-	const struct wire_site *site;
-	u64 frame;
+	struct wire_frame *rec = frame_lookup(h->frame, h->thr->slot);
 
-	if (!thr)
-		return 0;
-	site = site_of(ctx, thr);
-	frame = reg_get(ctx, site->frame_reg);
-	stack_first(thr, BUILD(site), frame);
-	event_yield(thr, frame, bpf_ktime_get_ns());
-	return 0;
+	if (rec && rec->state == WIRE_FRAME_ACTIVE)
+		frame_suspend(h->thr, rec, bpf_ktime_get_ns());
 }
 
-/* 3.11 on, where every frame ends. */
-SEC("uprobe")
-int frame_end(struct pt_regs *ctx)
+/* 3.11 on, where frames end. */
+static __always_inline void on_end(const struct hit *h)
 {
-	struct thread_state *thr = thread_enter();
-	const struct wire_site *site;
-	const struct wire_build *b;
-	struct wire_frame *rec;
+	struct wire_frame *rec = frame_lookup(h->frame, h->thr->slot);
 	struct frame_head head;
-	u64 frame, now;
+	u64 now;
 
-	if (!thr)
-		return 0;
-	site = site_of(ctx, thr);
-	b = BUILD(site);
-	frame = reg_get(ctx, site->frame_reg);
-	stack_first(thr, b, frame);
-	rec = frame_lookup(frame, thr->slot);
 	if (!rec || rec->state == WIRE_FRAME_CLOSED)
-		return 0;
+		return;
 	now = bpf_ktime_get_ns();
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
 		/* Thrown into, or dropped; its memory may be another frame's by now. */
-		if (frame_head_read(b, thr->slot, frame, &head) || head.code != rec->code) {
-			frame_retire(thr, rec);
-			return 0;
+		if (frame_head_read(h->b, h->thr->slot, h->frame, &head) || head.code != rec->code) {
+			frame_retire(h->thr, rec);
+			return;
 		}
 		rec->resume_ns = now;
-		rec->hits0 = thr->hits;
+		rec->ours0 = h->thr->ours_ns;
 	}
-	frame_close(thr, frame, rec, exception_set(ctx, site, b), now);
-	return 0;
-}
-
-/* To 3.10, behind the prologue of the evaluation function. */
-SEC("uprobe")
-int frame_enter(struct pt_regs *ctx)
-{
-	struct thread_state *thr = thread_enter();
-	const struct wire_site *site;
-	const struct wire_build *b;
-	struct frame_head head;
-	u64 frame, now;
-	u32 func;
-	u8 state;
-
-	if (!thr)
-		return 0;
-	site = site_of(ctx, thr);
-	b = BUILD(site);
-	frame = reg_get(ctx, site->frame_reg);
-	if (frame_head_read(b, thr->slot, frame, &head))
-		return 0;
-	stack_first(thr, b, head.previous);
-	func = code_func(b, frame, head.code, thr->slot, &state);
-	if (!func || state & WIRE_FUNC_NOMATCH)
-		return 0;
-	now = bpf_ktime_get_ns();
-	if (state & WIRE_FUNC_GENERATOR) {
-		if ((s32)read_u32(frame + b->frame_lasti) >= 0) {
-			event_resume(thr, b, frame, &head, func, now);
-			return 0;
-		}
-		/* Thrown into before it started: it will run nothing. */
-		if (exception_set(ctx, site, b))
-			return 0;
-	}
-	event_start(thr, b, frame, &head, func, state, now);
-	return 0;
+	frame_close(h->thr, h->frame, rec, exception_set(h->ctx, h->site, h->b), now);
 }
 
 /* To 3.10, where the evaluation function is left, by return, yield or exception. */
-SEC("uprobe")
-int frame_leave(struct pt_regs *ctx)
+static __always_inline void on_leave(const struct hit *h)
 {
-	struct thread_state *thr = thread_enter();
-	const struct wire_site *site;
-	const struct wire_build *b;
-	struct wire_frame *rec;
-	u64 frame, now;
+	struct wire_frame *rec = frame_lookup(h->frame, h->thr->slot);
 	int raised;
+	u64 now;
 
-	if (!thr)
-		return 0;
-	site = site_of(ctx, thr);
-	b = BUILD(site);
-	frame = reg_get(ctx, site->frame_reg);
-	stack_first(thr, b, frame);
-	rec = frame_lookup(frame, thr->slot);
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
-		return 0;
+		return;
 	now = bpf_ktime_get_ns();
-	raised = exception_set(ctx, site, b);
-	if (rec->generator && !raised && frame_yielded(b, frame)) {
-		slice_end(thr, rec, now);
-		rec->state = WIRE_FRAME_SUSPENDED;
-		return 0;
-	}
-	frame_close(thr, frame, rec, raised, now);
-	return 0;
+	raised = exception_set(h->ctx, h->site, h->b);
+	if (rec->generator && !raised && frame_yielded(h->b, h->frame))
+		frame_suspend(h->thr, rec, now);
+	else
+		frame_close(h->thr, h->frame, rec, raised, now);
 }
 
-/* A code object is freed: its address may become another's. */
+/* All sites: one program, so that one link holds them all, which attaches and detaches at once. */
 SEC("uprobe")
-int code_dealloc(struct pt_regs *ctx)
+int probe(struct pt_regs *ctx)
 {
-	struct thread_state *thr = thread_enter();
+	const struct wire_site *site = &sites[bpf_get_attach_cookie(ctx) & (WIRE_MAX_SITES - 1)];
+	struct hit h = { .ctx = ctx, .site = site };
 	u64 key;
 
-	if (!thr)
+	h.thr = thread_enter(site);
+	if (!h.thr)
 		return 0;
-	key = key_of(reg_get(ctx, site_of(ctx, thr)->frame_reg), thr->slot);
-	bpf_map_delete_elem(&codes, &key);
+	h.b = &builds[site->build & (WIRE_MAX_BUILDS - 1)];
+	h.frame = reg_get(ctx, site->frame_reg);
+	/* Every hit tells anew where its file is loaded: nothing need be known of a process before. */
+	proc_of(h.thr->slot)->bias = ctx->ip - site->addr;
+	switch (site->kind) {
+	case WIRE_SITE_RESUME:
+		on_start(&h, 1);
+		return 0;
+	case WIRE_SITE_ENTER:
+		on_start(&h, 0);
+		return 0;
+	case WIRE_SITE_DEALLOC:
+		key = key_of(h.frame, h.thr->slot);
+		bpf_map_delete_elem(&codes, &key);
+		return 0;
+	}
+	stack_first(h.thr, h.b, h.frame);
+	switch (site->kind) {
+	case WIRE_SITE_YIELD:
+		on_yield(&h);
+		return 0;
+	case WIRE_SITE_END:
+		on_end(&h);
+		return 0;
+	case WIRE_SITE_LEAVE:
+		on_leave(&h);
+		return 0;
+	}
 	return 0;
 }
 

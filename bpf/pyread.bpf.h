@@ -14,8 +14,7 @@ struct frame_head {
 };
 
 /* 0, or negative when the frame cannot be read. */
-static __always_inline int frame_head_read(const struct wire_build *b, u32 slot, u64 frame,
-					   struct frame_head *out)
+static __always_inline int frame_head_read(const struct wire_build *b, u32 slot, u64 frame, struct frame_head *out)
 {
 	u64 w[3];
 
@@ -95,7 +94,11 @@ static __noinline u64 globals_name(const struct wire_build *b, u64 globals)
 		stride = read_u8(keys + b->keys_kind) == b->keys_kind_general ? 24 : 16;
 	} else {
 		size = read_u64(keys + b->keys_size);
-		entries = keys + b->keys_indices + size * (size <= 0xff ? 1 : size <= 0xffff ? 2 : size <= 0xffffffff ? 4 : 8);
+		entries = keys + b->keys_indices +
+			  size * (size <= 0xff	       ? 1
+				  : size <= 0xffff     ? 2
+				  : size <= 0xffffffff ? 4
+						       : 8);
 		stride = 24;
 	}
 	for (int i = 0; i < 8; i++) {
@@ -194,8 +197,8 @@ static __noinline u32 code_new(const struct wire_build *b, u64 frame, u64 code, 
 		proc_of(slot)->stats.lost_events++;
 		return 0;
 	}
-	func_state[func & (WIRE_MAX_FUNCS - 1)] =
-		read_u32(code + b->code_flags) & CO_GENERATORS ? WIRE_FUNC_GENERATOR : 0;
+	func_state[func & (WIRE_MAX_FUNCS - 1)] = read_u32(code + b->code_flags) & CO_GENERATORS ? WIRE_FUNC_GENERATOR
+												 : 0;
 	return func;
 }
 

@@ -37,7 +37,7 @@ static __always_inline u32 frame_node(struct wire_frame *rec)
 static __always_inline u64 slice_ns(const struct thread_state *thr, const struct wire_frame *rec, u64 now)
 {
 	u64 ns = now - rec->resume_ns;
-	u64 ours = (thr->hits - rec->hits0) * hit_cost_ns;
+	u64 ours = raw ? 0 : thr->ours_ns - rec->ours0;
 
 	return ns > ours ? ns - ours : 0;
 }
@@ -70,7 +70,7 @@ static __always_inline void slice_begin(const struct thread_state *thr, struct w
 	rec->state = WIRE_FRAME_ACTIVE;
 	rec->cur_parent = parent;
 	rec->tid = thr->tid;
-	rec->hits0 = thr->hits;
+	rec->ours0 = thr->ours_ns;
 	rec->resume_ns = now;
 }
 
@@ -183,13 +183,20 @@ static __always_inline void frame_close(const struct thread_state *thr, u64 fram
 	}
 }
 
+/* A generator's frame yields. */
+static __always_inline void frame_suspend(const struct thread_state *thr, struct wire_frame *rec, u64 now)
+{
+	slice_end(thr, rec, now);
+	rec->state = WIRE_FRAME_SUSPENDED;
+}
+
 struct walk {
 	struct thread_state *thr;
 	const struct wire_build *b;
-	u64 frame;    /* next to look at; at the end the outermost that was seen */
+	u64 frame; /* next to look at; at the end the outermost that was seen */
 	u64 outermost;
-	u32 n;	      /* frames in thr->walk */
-	u32 parent;   /* result: node id, 0 while there is none */
+	u32 n;	    /* frames in thr->walk */
+	u32 parent; /* result: node id, 0 while there is none */
 	u64 now;
 };
 
@@ -363,16 +370,6 @@ static __always_inline void event_resume(struct thread_state *thr, const struct 
 		rec = frame_insert(frame, thr->slot);
 	if (rec)
 		frame_open(thr, rec, head->code, func, parent, 1, 1, now);
-}
-
-static __always_inline void event_yield(struct thread_state *thr, u64 frame, u64 now)
-{
-	struct wire_frame *rec = frame_lookup(frame, thr->slot);
-
-	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
-		return;
-	slice_end(thr, rec, now);
-	rec->state = WIRE_FRAME_SUSPENDED;
 }
 
 /* The first event of a thread: what runs already is registered. `frame` is the innermost frame of the stack. */

@@ -10,9 +10,9 @@
 #define WIRE_MAX_PROCS 4096 /* slot 0 is our own process: the measurement of the cost per hit */
 #define WIRE_MAX_FUNCS (1 << 20)
 #define WIRE_MAX_THREADS (1 << 14) /* later ones share the counters of earlier ones */
-#define WIRE_MAX_WALK 1024   /* frames that a search for the nearest matching caller looks at */
-#define WIRE_MAX_PREATTACH 512 /* frames of a stack that was there before us */
-#define WIRE_LOG2_BUCKETS 40 /* the last one is open-ended: 2^39 ns are nine minutes */
+#define WIRE_MAX_WALK 1024	   /* frames that a search for the nearest matching caller looks at */
+#define WIRE_MAX_PREATTACH 512	   /* frames of a stack that was there before us */
+#define WIRE_LOG2_BUCKETS 40	   /* the last one is open-ended: 2^39 ns are nine minutes */
 
 #define WIRE_REG_NONE 0xff /* registers are numbered as the processor does: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp ... */
 
@@ -22,13 +22,25 @@ enum wire_outcome {
 	WIRE_OUTCOME_RAISED,
 };
 
+enum wire_site_kind {
+	WIRE_SITE_RESUME, /* 3.11 on, RESUME and its forms: a frame starts, or a generator's goes on */
+	WIRE_SITE_YIELD,
+	WIRE_SITE_END,
+	WIRE_SITE_ENTER,   /* to 3.10: a frame starts, or a generator's goes on */
+	WIRE_SITE_LEAVE,   /* to 3.10: a frame yields or ends */
+	WIRE_SITE_DEALLOC, /* a code object is freed */
+};
+
 /* One probed instruction; its index is the probe's cookie. */
 struct wire_site {
 	u8 build;      /* index into builds[] */
 	u8 frame_reg;  /* register that holds the frame (code object: at its deallocation) */
 	u8 tstate_reg; /* register that holds the thread state, or WIRE_REG_NONE */
+	u8 kind;       /* enum wire_site_kind */
 	u8 outcome;    /* enum wire_outcome: what is known of a frame that ends here */
-	u8 pad[4];
+	u8 pad[3];
+	u32 cost_ns; /* what a hit takes away from a function's time */
+	u32 pad2;
 	u64 addr; /* virtual address in the file: the run-time address less this is the load bias */
 };
 
@@ -62,8 +74,9 @@ struct wire_stats {
 struct wire_proc {
 	u32 tgid;
 	u32 launched; /* we started it: it may exec until the interpreter runs */
-	u64 bias; /* run-time address less virtual address in the file, from the last hit */
-	u64 hits; /* probe hits */
+	u64 bias;     /* run-time address less virtual address in the file, from the last hit */
+	u64 hits;     /* probe hits */
+	u64 ours_ns;  /* their cost, by the sites' cost_ns */
 	struct wire_stats stats;
 };
 
@@ -86,16 +99,16 @@ struct wire_frame {
 	u32 parent;	/* node id of the nearest matching caller at the start, or the thread's */
 	u32 cur_parent; /* the same at the last resumption (generators) */
 	u32 func;
-	u32 node; /* own node id, 0 until it is needed */
-	u32 tid;  /* thread in which it last ran */
-	u8 state; /* enum wire_frame_state */
+	u32 node;     /* own node id, 0 until it is needed */
+	u32 tid;      /* thread in which it last ran */
+	u8 state;     /* enum wire_frame_state */
 	u8 preattach; /* its start was not seen */
 	u8 generator;
 	u8 pad;
 	u64 start_ns;
 	u64 resume_ns; /* start of the slice that runs, or of the only one */
 	u64 active_ns; /* sum of the slices before, corrected */
-	u64 hits0;     /* the thread's count of hits at resume_ns */
+	u64 ours0;     /* the cost of all of the thread's hits up to resume_ns */
 };
 
 /* A place in the call tree. Roots of threads: parent = WIRE_NODE_THREAD | slot, func = tid. */
@@ -108,8 +121,8 @@ struct wire_node_key {
 struct wire_node {
 	u32 id; /* > 0 */
 	u32 pad;
-	u64 complete;	/* calls whose start and end were seen */
-	u64 raised;	/* calls that ended by an exception, partly seen ones included */
+	u64 complete; /* calls whose start and end were seen */
+	u64 raised;   /* calls that ended by an exception, partly seen ones included */
 	u64 complete_ns;
 	u64 elapsed_ns; /* generators */
 	u64 min_ns, max_ns;
@@ -151,7 +164,7 @@ struct wire_event_thread {
 	u32 type;
 	u32 slot;
 	u32 tid;
-	u32 index; /* into thread_hits[] */
+	u32 index; /* into thread_ours[] */
 };
 
 struct wire_event_proc { /* fork: a new process in `slot`; exec: the process of `slot` runs another program */

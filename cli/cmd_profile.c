@@ -43,7 +43,8 @@ static const struct opt opts[] = {
 	  offsetof(struct config, output) },
 	{ 0, "backend", "NAME", "opcode (Python 3.11 on) or frame (to 3.10); default: what fits", OPT_STRING,
 	  offsetof(struct config, backend) },
-	{ 0, "raw", NULL, "do not take the cost of the probes out of the times", OPT_FLAG, offsetof(struct config, raw) },
+	{ 0, "raw", NULL, "do not take the cost of the probes out of the times", OPT_FLAG,
+	  offsetof(struct config, raw) },
 	{ 0 },
 };
 
@@ -125,8 +126,9 @@ static void progress(const struct session *s, double seconds, bool last)
 		return;
 	shown = seconds;
 	session__status(s, &status);
-	fprintf(stderr, "\r\033[K%.1f s  %llu hits  %zu functions  %zu process%s  (Ctrl-C ends and shows the result)", seconds,
-		(unsigned long long)status.hits, status.functions, status.processes, status.processes == 1 ? "" : "es");
+	fprintf(stderr, "\r\033[K%.1f s  %llu hits  %zu functions  %zu process%s  (Ctrl-C ends and shows the result)",
+		seconds, (unsigned long long)status.hits, status.functions, status.processes,
+		status.processes == 1 ? "" : "es");
 }
 
 /* Runs until the time is over, a signal arrives or nothing is left to watch. */
@@ -140,9 +142,9 @@ static int watch(struct session *s, const struct config *config)
 		if (interrupted || watched == 0 || (config->seconds > 0 && spent >= config->seconds))
 			break;
 		progress(s, spent, false);
-		watched = session__poll(s, config->seconds > 0 && config->seconds - spent < 0.05 ?
-						   (int)((config->seconds - spent) * 1000) + 1 :
-						   50);
+		watched = session__poll(s, config->seconds > 0 && config->seconds - spent < 0.05
+						   ? (int)((config->seconds - spent) * 1000) + 1
+						   : 50);
 		if (watched == -EINTR)
 			watched = 1;
 		if (watched < 0)
@@ -218,7 +220,8 @@ static int read_config(const struct command *cmd, int argc, char **argv, struct 
 	config->patterns = (const char *const *)argv + first;
 	config->npatterns = (size_t)(split - first);
 	if (!config->npatterns)
-		return opt__usage(cmd, "no pattern; '__main__.**' means all functions of the program itself, '**' all there are");
+		return opt__usage(
+			cmd, "no pattern; '__main__.**' means all functions of the program itself, '**' all there are");
 	if (!!config->pids.n + !!config->tree.n + !!config->command != 1)
 		return opt__usage(cmd, "name the target by one of -p PID, --tree PID, or -- COMMAND");
 	return 0;
@@ -262,8 +265,10 @@ const struct command cmd_profile = {
 	.name = "profile",
 	.usage = "profile (-p PID[,PID...] | --tree PID | -- COMMAND...) [OPTIONS] PATTERN...",
 	.summary = "count and time every call of the functions that match, exactly, as a call tree",
-	.notes = "PATTERN names functions: 'module.Class.method', 'module.*' (one level), 'module.**' (any depth), a plain\n"
-		 "module or class name (all that is in it); '!PATTERN' excludes. Put a COMMAND last, behind the patterns:\n"
+	.notes = "PATTERN names functions: 'module.Class.method', 'module.*' (one level), 'module.**' (any depth), a "
+		 "plain\n"
+		 "module or class name (all that is in it); '!PATTERN' excludes. Put a COMMAND last, behind the "
+		 "patterns:\n"
 		 "  pylu-bpf profile -p 4510 'shop.**' '!shop.models.**'\n"
 		 "  pylu-bpf profile -o flame.svg '__main__.**' -- python3 app.py",
 	.opts = opts,

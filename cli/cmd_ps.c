@@ -91,7 +91,8 @@ static int run(const struct command *cmd, int argc, char **argv)
 	if (!listing.found)
 		printf("no Python process%s\n", listing.denied ? " that you may look at" : "");
 	if (listing.denied)
-		fprintf(stderr, "pylu-bpf: some processes were left out: CAP_SYS_PTRACE (or root) is needed to look at them\n");
+		fprintf(stderr,
+			"pylu-bpf: some processes were left out: CAP_SYS_PTRACE (or root) is needed to look at them\n");
 	return 0;
 }
 

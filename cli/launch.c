@@ -80,9 +80,10 @@ int launch__prepare(char **command, struct launch **out)
 	if (!l->exe)
 		err = diag_error(-ENOENT, "no command '%s'", command[0]);
 	else if (target_find_interpreter(l->exe, &l->interpreter))
-		err = diag_error(-DIAG_NOT_PYTHON,
-				 "it cannot be told which Python '%s' will run; name the interpreter, or start it and use -p",
-				 command[0]);
+		err = diag_error(
+			-DIAG_NOT_PYTHON,
+			"it cannot be told which Python '%s' will run; name the interpreter, or start it and use -p",
+			command[0]);
 	else if (pipe2(gate, O_CLOEXEC))
 		err = diag_error(-errno, "cannot start '%s': %s", command[0], strerror(errno));
 	if (err) {

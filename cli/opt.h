@@ -30,7 +30,7 @@ struct opt {
 
 struct command {
 	const char *name, *usage, *summary, *notes;
-	const struct opt *opts; /* ends with a NULL name */
+	const struct opt *opts;					      /* ends with a NULL name */
 	int (*run)(const struct command *cmd, int argc, char **argv); /* returns the exit status */
 };
 

@@ -24,7 +24,8 @@ static int bad_format(const char *format)
 	char names[128] = "";
 
 	for (int i = 0; out_formats[i]; i++)
-		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? ", " : "", out_formats[i]->name);
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? ", " : "",
+			 out_formats[i]->name);
 	return diag_error(-DIAG_USAGE, "no format '%s'; there are %s", format, names);
 }
 

@@ -13,7 +13,8 @@ static const struct command *const commands[] = { &cmd_profile, &cmd_ps, &cmd_fu
 static void help(FILE *f)
 {
 	fputs("Usage: pylu-bpf COMMAND [OPTIONS] ...\n\n"
-	      "Looks at running Python processes from outside. Nothing of pylu-bpf runs in them and it writes nothing to them.\n\n",
+	      "Looks at running Python processes from outside. Nothing of pylu-bpf runs in them and it writes nothing "
+	      "to them.\n\n",
 	      f);
 	for (int i = 0; commands[i]; i++)
 		fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
@@ -29,8 +30,8 @@ static void print(enum diag_level level, const char *message, void *ctx)
 
 	if (level == DIAG_LEVEL_DEBUG && !getenv("PYLU_DEBUG"))
 		return;
-	fprintf(stderr, "%spylu-bpf: %s%s%s\n", *color ? colors[level] : "", level == DIAG_LEVEL_WARN ? "warning: " : "",
-		message, *color ? "\033[0m" : "");
+	fprintf(stderr, "%spylu-bpf: %s%s%s\n", *color ? colors[level] : "",
+		level == DIAG_LEVEL_WARN ? "warning: " : "", message, *color ? "\033[0m" : "");
 }
 
 int main(int argc, char **argv)

@@ -57,7 +57,10 @@ void suggest(struct session *s, const char *const *patterns, size_t n)
 	}
 	fprintf(stderr, "pylu-bpf: no function that matches was called");
 	for (size_t i = 0; i < near.n; i++)
-		fprintf(stderr, "%s%s", i ? ", " : ran ? "; near it, these were: " : "; near it, these are loaded: ",
+		fprintf(stderr, "%s%s",
+			i     ? ", "
+			: ran ? "; near it, these were: "
+			      : "; near it, these are loaded: ",
 			near.best[i].name);
 	fprintf(stderr, "\n");
 	pattern_set__free(set);

@@ -10,8 +10,9 @@
 struct pylu;
 
 struct cost {
-	double ns_per_hit; /* median of the rounds, of a start and an end of a matching function */
-	bool thread_filter; /* a probe for one process fires in all of its threads */
+	double ns_per_hit;	   /* on an instruction that the kernel emulates */
+	double ns_per_stepped_hit; /* on one that it single-steps */
+	bool thread_filter;	   /* a probe for one process fires in all of its threads */
 };
 
 /* Measures with the loaded programs of `skel`, which must not be live; leaves its maps as they were, except that ids

@@ -12,21 +12,21 @@
 #define INSN_REG_MASK(reg) (1u << (reg))
 
 enum insn_flow {
-	INSN_NEXT,	    /* goes on to the next instruction */
-	INSN_JMP,	    /* direct, unconditional */
-	INSN_JCC,	    /* direct, conditional */
-	INSN_CALL,	    /* direct */
+	INSN_NEXT, /* goes on to the next instruction */
+	INSN_JMP,  /* direct, unconditional */
+	INSN_JCC,  /* direct, conditional */
+	INSN_CALL, /* direct */
 	INSN_CALL_INDIRECT,
-	INSN_END,	    /* ret, indirect jump, trap: nothing follows in a straight line */
+	INSN_END, /* ret, indirect jump, trap: nothing follows in a straight line */
 };
 
 struct insn {
 	uint64_t addr;
 	uint8_t len;
 	enum insn_flow flow;
-	uint64_t target;  /* of direct jumps and calls */
-	bool emulated;	  /* the kernel emulates it under a uprobe; all else is single-stepped */
-	uint32_t written; /* general registers that it changes, as bits, by the processor's numbers */
+	uint64_t target;	    /* of direct jumps and calls */
+	bool emulated;		    /* the kernel emulates it under a uprobe; all else is single-stepped */
+	uint32_t written;	    /* general registers that it changes, as bits, by the processor's numbers */
 	uint8_t copy_to, copy_from; /* a full copy between general registers, else INSN_NO_REG */
 	/* an eight-byte move between a general register and memory at base + disp, without index, else both false */
 	bool load, store;

@@ -16,8 +16,7 @@
 #include "elf.h"
 
 struct probe_links {
-	int *fds; /* uprobe_multi links */
-	size_t nfds;
+	int fd;			 /* uprobe_multi link, or -1 */
 	struct bpf_link **links; /* perf events */
 	size_t nlinks;
 };
@@ -29,7 +28,8 @@ struct link_create_multi {
 	uint32_t cnt, uprobe_flags, pid, pad;
 };
 
-static int link_multi(int prog_fd, const char *path, pid_t pid, const uint64_t *offsets, const uint64_t *cookies, size_t n)
+static int link_multi(int prog_fd, const char *path, pid_t pid, const uint64_t *offsets, const uint64_t *cookies,
+		      size_t n)
 {
 	struct link_create_multi attr = {
 		.prog_fd = (uint32_t)prog_fd,
@@ -99,48 +99,32 @@ bool probe_multi_supported(void)
 	return known;
 }
 
-static int attach_multi(struct probe_links *links, const char *path, pid_t pid, const struct probe_point *points, size_t n)
+static int attach_multi(struct probe_links *links, const char *path, pid_t pid, struct bpf_program *prog,
+			const struct probe_point *points, size_t n)
 {
 	uint64_t *offsets = calloc(2 * n, sizeof(*offsets)), *cookies = offsets + n;
-	int fd, err = 0;
 
-	links->fds = calloc(n, sizeof(*links->fds));
-	if (!offsets || !links->fds) {
-		free(offsets);
+	if (!offsets)
 		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		offsets[i] = points[i].file_offset;
+		cookies[i] = points[i].cookie;
 	}
-	for (size_t i = 0; i < n && !err; i++) {
-		size_t cnt = 0;
-		bool done = false;
-
-		for (size_t k = 0; k < i; k++)
-			done |= points[k].prog == points[i].prog;
-		if (done)
-			continue;
-		for (size_t k = i; k < n; k++)
-			if (points[k].prog == points[i].prog) {
-				offsets[cnt] = points[k].file_offset;
-				cookies[cnt++] = points[k].cookie;
-			}
-		fd = link_multi(bpf_program__fd(points[i].prog), path, pid, offsets, cookies, cnt);
-		if (fd < 0)
-			err = fd;
-		else
-			links->fds[links->nfds++] = fd;
-	}
+	links->fd = link_multi(bpf_program__fd(prog), path, pid, offsets, cookies, n);
 	free(offsets);
-	return err;
+	return links->fd < 0 ? links->fd : 0;
 }
 
-static int attach_perf(struct probe_links *links, const char *path, pid_t pid, const struct probe_point *points, size_t n)
+static int attach_perf(struct probe_links *links, const char *path, pid_t pid, struct bpf_program *prog,
+		       const struct probe_point *points, size_t n)
 {
 	links->links = calloc(n, sizeof(struct bpf_link *));
 	if (!links->links)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = points[i].cookie);
-		struct bpf_link *link = bpf_program__attach_uprobe_opts(points[i].prog, pid ? pid : -1, path,
-									points[i].file_offset, &opts);
+		struct bpf_link *link =
+			bpf_program__attach_uprobe_opts(prog, pid ? pid : -1, path, points[i].file_offset, &opts);
 		long err = libbpf_get_error(link);
 
 		if (err)
@@ -150,15 +134,16 @@ static int attach_perf(struct probe_links *links, const char *path, pid_t pid, c
 	return 0;
 }
 
-int probe_links__attach(const char *path, pid_t pid, const struct probe_point *points, size_t n, bool multi,
-			struct probe_links **out)
+int probe_links__attach(const char *path, pid_t pid, struct bpf_program *prog, const struct probe_point *points,
+			size_t n, bool multi, struct probe_links **out)
 {
 	struct probe_links *links = calloc(1, sizeof(*links));
 	int err;
 
 	if (!links)
 		return diag_error(-ENOMEM, "out of memory");
-	err = multi ? attach_multi(links, path, pid, points, n) : attach_perf(links, path, pid, points, n);
+	links->fd = -1;
+	err = multi ? attach_multi(links, path, pid, prog, points, n) : attach_perf(links, path, pid, prog, points, n);
 	if (!err) {
 		*out = links;
 		return 0;
@@ -175,11 +160,10 @@ void probe_links__free(struct probe_links *links)
 {
 	if (!links)
 		return;
-	for (size_t i = 0; i < links->nfds; i++)
-		close(links->fds[i]);
+	if (links->fd >= 0)
+		close(links->fd);
 	for (size_t i = 0; i < links->nlinks; i++)
 		bpf_link__destroy(links->links[i]);
-	free(links->fds);
 	free(links->links);
 	free(links);
 }

@@ -1,5 +1,5 @@
 /*
- * probe: attaches BPF programs to instructions of a file. Prefers one uprobe_multi link for all sites of a program
+ * probe: attaches BPF programs to instructions of a file. Prefers one uprobe_multi link for all sites
  * (kernel 6.6 on: cheaper per hit and quick to detach) and falls back to one perf event for each site. Knows neither
  * Python nor the maps.
  */
@@ -17,7 +17,6 @@ struct bpf_program;
 #define PROBE_ATTACH_TYPE_MULTI 48
 
 struct probe_point {
-	struct bpf_program *prog;
 	uint64_t file_offset;
 	uint64_t cookie;
 };
@@ -28,12 +27,12 @@ struct probe_links;
 bool probe_multi_supported(void);
 
 /*
- * Attaches every point in the file `path`, for process `pid` only or, with 0, for all that map the file. With `multi`
- * the programs must have been loaded for PROBE_ATTACH_TYPE_MULTI. 0, or a code that was reported; nothing stays
+ * Attaches a program to every point in the file `path`, for process `pid` only or, with 0, for all that map the file. With `multi`
+ * the program must have been loaded for PROBE_ATTACH_TYPE_MULTI. 0, or a code that was reported; nothing stays
  * attached then.
  */
-int probe_links__attach(const char *path, pid_t pid, const struct probe_point *points, size_t n, bool multi,
-			struct probe_links **out);
+int probe_links__attach(const char *path, pid_t pid, struct bpf_program *prog, const struct probe_point *points,
+			size_t n, bool multi, struct probe_links **out);
 
 /* The file offset of code of our own executable, /proc/self/exe. 0, or a negative code. */
 int probe_self_offset(const void *code, uint64_t *file_offset);

@@ -142,7 +142,8 @@ static int check(const struct profile *p)
 						continue;
 					counted[e].hits += call->hits;
 					counted[e].raised += call->raised;
-					if (caller && (!call->parent->function || strcmp(call->parent->function, caller)))
+					if (caller &&
+					    (!call->parent->function || strcmp(call->parent->function, caller)))
 						counted[e].wrong_caller += call->hits;
 				}
 		}
@@ -150,13 +151,13 @@ static int check(const struct profile *p)
 		const struct prove_expected *want = &prove_expected[e];
 
 		if (counted[e].hits != want->hits || counted[e].raised != want->raised || counted[e].wrong_caller)
-			return diag_error(-DIAG_NOT_PROVED,
-					  "on a trial of this interpreter, %s was counted %llu times (%llu raised, %llu "
-					  "from a wrong caller), but ran %llu times (%llu raised)",
-					  want->name, (unsigned long long)counted[e].hits,
-					  (unsigned long long)counted[e].raised,
-					  (unsigned long long)counted[e].wrong_caller, (unsigned long long)want->hits,
-					  (unsigned long long)want->raised);
+			return diag_error(
+				-DIAG_NOT_PROVED,
+				"on a trial of this interpreter, %s was counted %llu times (%llu raised, %llu "
+				"from a wrong caller), but ran %llu times (%llu raised)",
+				want->name, (unsigned long long)counted[e].hits, (unsigned long long)counted[e].raised,
+				(unsigned long long)counted[e].wrong_caller, (unsigned long long)want->hits,
+				(unsigned long long)want->raised);
 	}
 	return 1;
 }

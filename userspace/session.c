@@ -78,9 +78,8 @@ static int load(struct session *s)
 		return diag_error(-errno, "cannot open the BPF programs: %s", strerror(errno));
 	s->multi = probe_multi_supported();
 	if (s->multi)
-		bpf_object__for_each_program(prog, s->skel->obj)
-			if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
-				bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
+		bpf_object__for_each_program(prog, s->skel->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
 	err = pylu__load(s->skel);
 	if (err == -EPERM || err == -EACCES)
 		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to load BPF programs");
@@ -168,7 +167,7 @@ int session__new(const struct session_options *opts, struct session **out)
 		session__free(s);
 		return err;
 	}
-	s->skel->bss->hit_cost_ns = opts->raw ? 0 : (uint32_t)(s->cost.ns_per_hit + 0.5);
+	s->skel->bss->raw = opts->raw;
 	s->skel->bss->follow_forks = opts->tree;
 	*out = s;
 	return 0;
@@ -274,8 +273,8 @@ static int find_build(struct session *s, const struct elf_file *elf, const struc
 		if (id[0] && !strcmp(s->builds[i].build_id, id))
 			return (int)i;
 	if (!layout || !opmap)
-		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s (build %s), which is not known", path, version->text,
-				  id[0] ? id : "without a build-id");
+		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s (build %s), which is not known", path,
+				  version->text, id[0] ? id : "without a build-id");
 	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
 		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
 	err = site_set__find(elf, layout, opmap, &build->sites);
@@ -302,7 +301,8 @@ static int find_build(struct session *s, const struct elf_file *elf, const struc
 	return (int)s->nbuilds++;
 }
 
-static struct session_proc *proc_new(struct session *s, pid_t pid, size_t build, const char *command, const char *python)
+static struct session_proc *proc_new(struct session *s, pid_t pid, size_t build, const char *command,
+				     const char *python)
 {
 	struct session_proc **bigger = realloc(s->procs, (s->nprocs + 1) * sizeof(struct session_proc *));
 	struct session_proc *proc;
@@ -412,25 +412,31 @@ void session_on_fork(struct session *s, const struct wire_event_proc *event)
 	open_late(proc);
 }
 
-/* The program of each kind of site. */
-static struct bpf_program *program_of(struct session *s, enum site_kind kind)
+/* A site as the programs know it. */
+static struct wire_site wire_site(const struct session *s, size_t build, const struct site *site)
 {
-	switch (kind) {
-	case SITE_OPCODE_RESUME:
-		return s->skel->progs.opcode_resume;
-	case SITE_OPCODE_YIELD:
-		return s->skel->progs.opcode_yield;
-	case SITE_FRAME_END:
-	case SITE_FRAME_RETURN:
-	case SITE_FRAME_UNWIND:
-		return s->skel->progs.frame_end;
-	case SITE_FRAME_ENTER:
-		return s->skel->progs.frame_enter;
-	case SITE_FRAME_LEAVE:
-		return s->skel->progs.frame_leave;
-	default:
-		return s->skel->progs.code_dealloc;
-	}
+	static const struct {
+		uint8_t kind, outcome;
+	} kinds[SITE_KINDS] = {
+		[SITE_OPCODE_RESUME] = { WIRE_SITE_RESUME, WIRE_OUTCOME_ASK },
+		[SITE_OPCODE_YIELD] = { WIRE_SITE_YIELD, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_END] = { WIRE_SITE_END, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_RETURN] = { WIRE_SITE_END, WIRE_OUTCOME_RETURNED },
+		[SITE_FRAME_UNWIND] = { WIRE_SITE_END, WIRE_OUTCOME_RAISED },
+		[SITE_FRAME_ENTER] = { WIRE_SITE_ENTER, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_LEAVE] = { WIRE_SITE_LEAVE, WIRE_OUTCOME_ASK },
+		[SITE_CODE_DEALLOC] = { WIRE_SITE_DEALLOC, WIRE_OUTCOME_ASK },
+	};
+
+	return (struct wire_site){
+		.build = (uint8_t)build,
+		.kind = kinds[site->kind].kind,
+		.outcome = kinds[site->kind].outcome,
+		.frame_reg = site->frame_reg,
+		.tstate_reg = site->tstate_reg,
+		.cost_ns = (uint32_t)(site->emulated ? s->cost.ns_per_hit : s->cost.ns_per_stepped_hit),
+		.addr = site->addr,
+	};
 }
 
 /* Attaches the sites of a build in a process's file, for that process or for all. */
@@ -442,28 +448,14 @@ static int attach_build(struct session *s, const struct session_proc *proc, size
 	int err;
 
 	for (size_t i = 0; i < sites->n; i++) {
-		const struct site *site = &sites->sites[i];
-
-		s->skel->bss->sites[first + i] = (struct wire_site){
-			.build = (uint8_t)proc->build,
-			.frame_reg = site->frame_reg,
-			.tstate_reg = site->tstate_reg,
-			.outcome = site->kind == SITE_FRAME_RETURN ? WIRE_OUTCOME_RETURNED :
-				   site->kind == SITE_FRAME_UNWIND ? WIRE_OUTCOME_RAISED :
-								     WIRE_OUTCOME_ASK,
-			.addr = site->addr,
-		};
-		points[i] = (struct probe_point){
-			.prog = program_of(s, site->kind),
-			.file_offset = site->file_offset,
-			.cookie = first + i,
-		};
+		s->skel->bss->sites[first + i] = wire_site(s, proc->build, &sites->sites[i]);
+		points[i] = (struct probe_point){ .file_offset = sites->sites[i].file_offset, .cookie = first + i };
 	}
 	bigger = realloc(s->links, (s->nlinks + 1) * sizeof(*bigger));
 	if (!bigger)
 		return diag_error(-ENOMEM, "out of memory");
 	s->links = bigger;
-	err = probe_links__attach(proc->open_path, pid, points, sites->n, s->multi, &links);
+	err = probe_links__attach(proc->open_path, pid, s->skel->progs.probe, points, sites->n, s->multi, &links);
 	if (!err)
 		s->links[s->nlinks++] = links;
 	return err;
@@ -484,7 +476,7 @@ static int attach_all(struct session *s)
 		if (!done[build]) {
 			first[build] = next;
 			next += s->builds[build].sites.n;
-			if (next > WIRE_MAX_SITES - 2)
+			if (next > WIRE_MAX_SITES - 3)
 				return diag_error(-E2BIG, "too many different Python builds at once");
 		} else if (!limit) {
 			continue;
@@ -536,7 +528,8 @@ static void check_targets(struct session *s)
 
 		if (cpu)
 			proc->cpu_end_ns = cpu;
-		if (!proc->ended && (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH))
+		if (!proc->ended &&
+		    (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH))
 			end_proc(proc);
 	}
 	session_name_threads(s);

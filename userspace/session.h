@@ -19,17 +19,17 @@ struct session;
 struct session_options {
 	const char *const *patterns; /* as the user gave them; must outlive the session */
 	size_t npatterns;
-	bool raw;	   /* do not correct times for our own probes */
-	bool tree;	   /* follow processes forked while we watch */
-	bool skip_proof;   /* this session is itself the proof */
+	bool raw;	     /* do not correct times for our own probes */
+	bool tree;	     /* follow processes forked while we watch */
+	bool skip_proof;     /* this session is itself the proof */
 	const char *backend; /* force one, or NULL */
 };
 
 /* What is going on, for progress. */
 struct session_status {
-	uint64_t hits;	      /* probe hits so far */
-	size_t functions;     /* matching functions seen */
-	size_t processes;     /* processes watched now */
+	uint64_t hits;	  /* probe hits so far */
+	size_t functions; /* matching functions seen */
+	size_t processes; /* processes watched now */
 	double ns_per_hit;
 };
 

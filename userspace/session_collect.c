@@ -41,8 +41,8 @@ struct collector {
 };
 
 /* Calls fn for each entry of a hash map. 0, or the first negative code of fn, or -errno. */
-static int map_each(int fd, size_t key_size, size_t value_size, int (*fn)(const void *key, const void *value, void *ctx),
-		    void *ctx)
+static int map_each(int fd, size_t key_size, size_t value_size,
+		    int (*fn)(const void *key, const void *value, void *ctx), void *ctx)
 {
 	uint8_t key[16], previous[16], value[sizeof(struct wire_node)];
 	bool first = true;
@@ -138,8 +138,10 @@ static uint64_t open_slice(struct session *s, const struct open_frame *open)
 	ns = end - open->rec.resume_ns;
 	for (size_t i = 0; i < s->nthreads; i++)
 		if (s->threads[i].slot == open->slot && s->threads[i].tid == (pid_t)open->rec.tid)
-			ours = (s->skel->bss->thread_hits[s->threads[i].index & (WIRE_MAX_THREADS - 1)] -
-				open->rec.hits0) * s->skel->bss->hit_cost_ns;
+			ours = s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)] -
+			       open->rec.ours0;
+	if (s->opts.raw)
+		return ns;
 	return ns > ours ? ns - ours : 0;
 }
 
@@ -188,10 +190,17 @@ static void fill_call(const struct node *node, struct prof_call *out)
 
 static const char *thread_name(const struct session *s, uint32_t slot, pid_t tid)
 {
-	for (size_t i = 0; i < s->nthreads; i++)
+	const struct session_proc *proc = session_proc(s, slot);
+	size_t i;
+
+	for (i = 0; i < s->nthreads; i++)
 		if (s->threads[i].slot == slot && s->threads[i].tid == tid)
-			return s->threads[i].name ? s->threads[i].name : s->threads[i].comm ? s->threads[i].comm : "";
-	return "";
+			break;
+	if (i < s->nthreads && s->threads[i].name)
+		return s->threads[i].name;
+	if (proc && proc->pid == tid)
+		return "MainThread"; /* Python's name of it, also where `threading` was not imported */
+	return i < s->nthreads && s->threads[i].comm ? s->threads[i].comm : "";
 }
 
 static int place_thread(struct collector *c, struct node *node, struct prof_process *const *by_slot)
@@ -296,7 +305,8 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 		err = prof_process__add_warning(out, text);
 	}
 	if (!err && stats->bad_code) {
-		snprintf(text, sizeof(text), "%llu events showed a frame whose code is no code object: do not trust this result",
+		snprintf(text, sizeof(text),
+			 "%llu events showed a frame whose code is no code object: do not trust this result",
 			 (unsigned long long)stats->bad_code);
 		err = prof_process__add_warning(out, text);
 	}
@@ -326,7 +336,7 @@ static int add_process(const struct session *s, struct profile *p, const struct 
 	out->ended = proc->ended;
 	out->hits_total = wire->hits;
 	out->ns_per_hit = s->cost.ns_per_hit;
-	out->overhead_fraction = cpu ? (double)wire->hits * s->cost.ns_per_hit / (double)cpu : -1;
+	out->overhead_fraction = cpu ? (double)wire->ours_ns / (double)cpu : -1;
 	out->lost.events = wire->stats.lost_events;
 	out->lost.stack_overflow = wire->stats.stack_overflow;
 	out->lost.unreadable = wire->stats.unreadable;

@@ -25,7 +25,7 @@ struct session_func {
 struct session_thread {
 	uint32_t slot;
 	pid_t tid;
-	uint32_t index; /* into thread_hits[] */
+	uint32_t index; /* into thread_ours[] */
 	unsigned tries; /* at Python's name */
 	char *name;	/* owned; NULL: only the kernel's name is known */
 	char *comm;	/* owned */

@@ -15,8 +15,8 @@
 #include "layout.h"
 #include "opmap.h"
 
-#define STRAIGHT_MAX 96	  /* instructions of a straight line that are looked at */
-#define ARG0 7		  /* rdi, rsi: the first two arguments of a function */
+#define STRAIGHT_MAX 96 /* instructions of a straight line that are looked at */
+#define ARG0 7		/* rdi, rsi: the first two arguments of a function */
 #define ARG1 6
 
 struct finder {
@@ -94,7 +94,8 @@ static int collect_jumps(struct finder *f)
 		}
 		if (insn.flow == INSN_JMP || insn.flow == INSN_JCC) {
 			if (f->njumps == room) {
-				uint64_t *bigger = realloc(f->jumps, (room = room ? room * 2 : 4096) * 2 * sizeof(*bigger));
+				uint64_t *bigger =
+					realloc(f->jumps, (room = room ? room * 2 : 4096) * 2 * sizeof(*bigger));
 
 				if (!bigger)
 					return diag_error(-ENOMEM, "out of memory");
@@ -348,7 +349,8 @@ static int unwind_site(struct finder *f)
 		}
 	}
 	if (n != 1)
-		return diag_error(-DIAG_NO_SITE, "the place where exceptions leave frames was found %u times in build %s", n,
+		return diag_error(-DIAG_NO_SITE,
+				  "the place where exceptions leave frames was found %u times in build %s", n,
 				  elf_file__build_id(f->elf));
 	return add_site(f, SITE_FRAME_UNWIND, "exit_unwind", found, f->frame_reg, SITE_REG_NONE);
 }

@@ -26,19 +26,19 @@ enum site_kind {
 	SITE_FRAME_END,	   /* a frame ends, by return or exception */
 	SITE_FRAME_RETURN, /* 3.11: by return */
 	SITE_FRAME_UNWIND, /* 3.11: by exception */
-	SITE_FRAME_ENTER, /* to 3.10: a frame starts or goes on */
-	SITE_FRAME_LEAVE, /* to 3.10: a frame yields or ends */
+	SITE_FRAME_ENTER,  /* to 3.10: a frame starts or goes on */
+	SITE_FRAME_LEAVE,  /* to 3.10: a frame yields or ends */
 	SITE_CODE_DEALLOC,
 	SITE_KINDS,
 };
 
 struct site {
 	enum site_kind kind;
-	const char *what;	/* the opcode or function, static storage */
-	uint64_t addr;		/* virtual address in the file */
+	const char *what; /* the opcode or function, static storage */
+	uint64_t addr;	  /* virtual address in the file */
 	uint64_t file_offset;
-	uint8_t frame_reg;	/* processor's register number; of the code object for SITE_CODE_DEALLOC */
-	uint8_t tstate_reg;	/* the same, or SITE_REG_NONE */
+	uint8_t frame_reg;  /* processor's register number; of the code object for SITE_CODE_DEALLOC */
+	uint8_t tstate_reg; /* the same, or SITE_REG_NONE */
 	bool emulated;
 };
 
@@ -55,6 +55,5 @@ struct site_set {
 /* Finds the sites of a build. 0, or a code that was reported: -DIAG_NO_SITE says what was not found. */
 int site_set__find(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
 		   struct site_set *out);
-
 
 #endif

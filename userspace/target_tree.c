@@ -9,7 +9,7 @@
 struct list {
 	struct entry {
 		pid_t pid, parent;
-	} *entries;
+	} * entries;
 	size_t n, room;
 };
 
