@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Asks the shop for its pages, for a while and from this host only, and prints how many it got.
 
-    load.py PORT [--seconds N] [--requests N] [--clients N]
+    load.py PORT [--seconds N] [--requests N] [--clients N] [--window N]
 
-Ends after N seconds or requests, whichever comes first, and on SIGTERM or SIGINT. The exit status is 1 when a page
-failed or none was answered. Only 127.0.0.1 is ever asked.
+Ends after N seconds or requests, whichever comes first, and on SIGTERM or SIGINT. With --window only the pages answered
+in the N seconds after a SIGUSR1 are reported: those in which a profiler was really at work, say. The exit status is 1
+when a page failed or none was answered. Only 127.0.0.1 is ever asked.
 """
 import argparse
 import http.client
@@ -62,7 +63,10 @@ class Load:
         self.tickets = itertools.islice(itertools.count(), requests)
         self.lock = threading.Lock()
         self.stop = threading.Event()
-        self.answered = self.failed = 0
+        self.answered = []  # when
+        self.failed = 0
+        self.window = None  # when it begins
+        self.began = self.ended = 0.0
 
     def take_ticket(self):
         with self.lock:
@@ -75,7 +79,7 @@ class Load:
             status, _ = get(self.port, path)
             with self.lock:
                 if status in EXPECTED:
-                    self.answered += 1
+                    self.answered.append(time.monotonic())
                 else:
                     self.failed += 1
 
@@ -83,7 +87,7 @@ class Load:
         products = sorted(set(PRODUCT.findall(get(self.port, "/")[1])))
         if not products:
             self.failed += 1
-            return 0.0
+            return
         threads = [threading.Thread(target=self.client, args=(products, seed)) for seed in range(clients)]
         began = time.monotonic()
         for thread in threads:
@@ -94,7 +98,21 @@ class Load:
         self.stop.set()
         for thread in threads:
             thread.join()
-        return time.monotonic() - began
+        self.began, self.ended = began, time.monotonic()
+
+    def open_window(self):
+        self.window = time.monotonic()
+
+    def report(self, window):
+        """One line, over the window if there is to be one, else over the whole run."""
+        first, last = self.began, self.ended
+        if window:
+            if self.window is None:
+                return "no rate: nobody opened the window"
+            first, last = self.window, min(self.window + window, self.ended)
+        pages = sum(first <= when <= last for when in self.answered)
+        took = last - first
+        return f"{pages / took if took > 0 else 0.0:.1f} requests/s ({pages} pages in {took:.1f} s, {self.failed} failed)"
 
 
 def main():
@@ -103,13 +121,14 @@ def main():
     parser.add_argument("--seconds", type=bounded(1, 600), default=10)
     parser.add_argument("--requests", type=bounded(1, 1000000), default=1000000)
     parser.add_argument("--clients", type=bounded(1, 16), default=4)
+    parser.add_argument("--window", type=bounded(1, 600))
     options = parser.parse_args()
     load = Load(options.port, options.requests)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: load.stop.set())
-    took = load.run(options.clients, options.seconds)
-    rate = load.answered / took if took else 0.0
-    print(f"{rate:.1f} requests/s ({load.answered} pages in {took:.1f} s, {load.failed} failed)")
+    signal.signal(signal.SIGUSR1, lambda *_: load.open_window())
+    load.run(options.clients, options.seconds)
+    print(load.report(options.window))
     return 1 if load.failed or not load.answered else 0
 
 
