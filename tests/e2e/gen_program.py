@@ -79,13 +79,15 @@ class Program:
         self.counters.append((suffix, line, name))
         return len(self.counters) - 1
 
-    def define(self, depth, name, params, kind='def', decorators=()):
+    def define(self, depth, name, params, kind='def', decorators=(), at_limit=False):
         """Opens a function whose first statement counts it."""
         line = len(self.lines) + 1  # a decorated function begins at its first decorator
         for decorator in decorators:
             self.out(depth, '@' + decorator)
         self.out(depth, '%s %s(%s):' % (kind, name, params))
-        self.out(depth + 1, self.bump(self.counter(name, line)))
+        number = self.counter(name, line)
+        # At the recursion limit a call of `next` may be the one too many: the body has begun and is not counted.
+        self.out(depth + 1, '_h[%d] += 1' % number if at_limit else self.bump(number))
 
     def guard(self, depth, kind='def'):
         self.out(depth, 'if n <= 0 or e[0] <= 0:')
@@ -516,7 +518,7 @@ class Program:
         for _ in range(rng.randint(0, 2)):
             name = self.name('limit')
             number = len(self.counters)
-            self.define(0, name, 'n')
+            self.define(0, name, 'n', at_limit=True)
             form = rng.randrange(4)
             if form == 0:
                 self.out(1, 'return %s(n + 1) + 1' % name)
@@ -606,7 +608,7 @@ class Program:
             self.def_coroutine(name, True)
         # repr() is the one way to look at an itertools.count that changes nothing
         self.out(0, 'def _count(i):')
-        self.out(1, 'return int(repr(_c[i])[6:-1]) if _c else _h[i]')
+        self.out(1, 'return _h[i] + (int(repr(_c[i])[6:-1]) if _c else 0)')
         shapes, limits = self.def_recursions(), self.def_limits()
         self.main(shapes, limits)
         self.finish()
@@ -649,10 +651,9 @@ class Program:
         self.out(0, '_drop = %r' % (rng.random() < 0.7))
 
     def finish(self):
-        if self.threads:
-            self.lines[0] = 'import itertools; _h = None; _c = [itertools.count(0) for _ in range(%d)]' % len(self.counters)
-        else:
-            self.lines[0] = '_c = None; _h = [0] * %d' % len(self.counters)
+        self.lines[0] = '_h = [0] * %d; _c = None' % len(self.counters)
+        if self.threads:  # `+=` of two threads may lose one
+            self.lines[0] = 'import itertools; _h = [0] * %d; _c = [itertools.count() for _ in _h]' % len(self.counters)
         self.out(0, '_counters = {')
         for i, (suffix, line, name) in enumerate(self.counters):
             self.out(1, '%d: (_path + %r, %d, %r),' % (i, suffix, line, name))

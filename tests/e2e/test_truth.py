@@ -42,7 +42,7 @@ def as_profile(truth, counters):
         calls.append(call)
         (calls[parent] if parent >= 0 else root)['children'].append(call)
     hidden_calls(truth, counters, calls)
-    return {'processes': [{'pid': 1, 'lost': {'events': 0}, 'threads': [{'tid': 1, 'calls': root['children']}]}]}
+    return {'processes': [{'pid': 1, 'raw': False, 'lost': {'events': 0}, 'threads': [{'tid': 1, 'calls': root['children']}]}]}
 
 
 def hidden_calls(truth, counters, calls):

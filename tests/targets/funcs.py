@@ -3,7 +3,7 @@
 Prints one line for each thing it knows, fields divided by tabs, then 'ready', and waits for its stdin to close:
   func CODE GLOBALS MODULE LINE FILE NAME...  a function that the process holds; NAMEs: what its qualified name can be
   str ADDR TEXT                       attr ADDR NAME TEXT     noattr ADDR NAME
-  dict ADDR KEYS                      the keys that are str, joined by commas, or the number of entries
+  dict ADDR ENTRIES KEY...            up to ten of its keys that are str   notdict ADDR
   thread TID NAME
 """
 import ast
@@ -12,7 +12,6 @@ import dataclasses
 import enum
 import functools
 import gc
-import json
 import sys
 import threading
 import types
@@ -230,7 +229,7 @@ class Namer(ast.NodeVisitor):
             for line in lines:
                 self.names.setdefault((line, name), set()).add(qualname)
         saved, self.stack = self.stack, [(qualname, '.<locals>.' if function else '.')]
-        self.globals.append({n for s in body if function or True for n in self.declared(s)})
+        self.globals.append({n for s in body for n in self.declared(s)})
         for child in body:
             self.visit(child)
         self.globals.pop()
@@ -384,7 +383,7 @@ def dicts():
     holes['last'] = 1
     mixed = {1: 1, 'two': 2, (3,): 3, 'four': 4}
     return [{}, {'a': 1}, full, holes, mixed, {i: i for i in range(70000)}, OrderedDict(b=1, a=2), Mapping(x=1),
-            vars(Plain), ManyAttributes(3).__dict__]
+            globals(), ManyAttributes(3).__dict__]
 
 
 def say_all(keep):
@@ -407,11 +406,9 @@ def say_all(keep):
         say('noattr', id(o), '__class__')
     for d in dicts():
         keep.append(d)
-        if all(isinstance(k, str) for k in d) and not isinstance(d, types.MappingProxyType):
-            say('dict', id(d), ','.join(sorted(d)))
-        elif isinstance(d, dict):
-            say('dict', id(d), len(d))
-    say('notdict', id(keep), 0)
+        say('dict', id(d), len(d), *[k for k in d if isinstance(k, str)][-10:])
+    say('notdict', id(keep))
+    say('notdict', id('a string'))
     for thread in threading.enumerate():
         say('thread', thread.native_id, thread.name)
 
