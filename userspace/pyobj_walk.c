@@ -190,14 +190,28 @@ static int visit_function(struct walk *w, uint64_t func)
 	return table__set_func_name(&w->table, (uint32_t)index, field_u64(buf, lay->func_qualname), l.wrapped);
 }
 
-/* Where one module is wanted, other modules' classes are none of our business. */
+static int is_own_function(uint64_t key, uint64_t value, void *ctx)
+{
+	struct walk *w = ctx;
+	struct pyobj_type type;
+	uint64_t globals;
+
+	(void)key;
+	return !pyobj__type(w->r, value, &type) && type.kind == KIND_FUNCTION &&
+	       !pyobj__read_u64(w->r, value + (uint64_t)w->lay->func_globals, &globals) && globals == w->only;
+}
+
+/* Where one module is wanted, other modules' classes are none of our business. A `__module__` may have been set, or be
+ * older than the module's name (importlib._bootstrap): a method of the module tells too. */
 static bool of_only_module(struct walk *w, const struct pyobj_type *class)
 {
 	char name[NAME_MAX_BYTES];
 	uint64_t str;
 
-	return !pyobj__dict_get(w->r, class->dict, "__module__", &str) && !pyobj__str(w->r, str, name, sizeof(name)) &&
-	       !strcmp(name, w->only_name);
+	if (!pyobj__dict_get(w->r, class->dict, "__module__", &str) && !pyobj__str(w->r, str, name, sizeof(name)) &&
+	    !strcmp(name, w->only_name))
+		return true;
+	return pyobj__dict_each(w->r, class->dict, is_own_function, w) == 1;
 }
 
 static int visit_class(struct walk *w, uint64_t class)
