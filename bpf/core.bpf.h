@@ -26,6 +26,7 @@ u64 thread_ours[WIRE_MAX_THREADS]; /* cost of each thread's probe hits, ns */
 u64 frames_made;		   /* entries made in the frames map */
 u32 live;			   /* nothing is recorded while 0: sites go live one by one */
 u32 raw;			   /* do not take the cost of the probes out of the times */
+u32 match_ns;	   /* what a hit of a matching function costs above one that is dropped */
 u32 follow_forks;		   /* --tree */
 u32 next_func = 1;		   /* function ids; 0 is none */
 u32 next_node = 1;
@@ -150,6 +151,12 @@ static __always_inline struct wire_proc *proc_of(u32 slot)
 	return &procs[slot & (WIRE_MAX_PROCS - 1)];
 }
 
+/* The cost of the thread's probe hits so far, ns. */
+static __always_inline u64 *ours_of(const struct thread_state *thr)
+{
+	return &thread_ours[thr->index & (WIRE_MAX_THREADS - 1)];
+}
+
 /* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room. */
 static __noinline u32 node_id(u32 parent, u32 func)
 {
@@ -202,7 +209,6 @@ static __always_inline struct thread_state *thread_enter(const struct wire_site 
 {
 	struct task_struct *task;
 	struct thread_state *thr;
-	struct wire_proc *proc;
 
 	if (!live)
 		return NULL;
@@ -213,11 +219,8 @@ static __always_inline struct thread_state *thread_enter(const struct wire_site 
 		if (!thr)
 			return NULL;
 	}
-	thr->ours_ns += site->cost_ns;
-	thread_ours[thr->index & (WIRE_MAX_THREADS - 1)] = thr->ours_ns;
-	proc = proc_of(thr->slot);
-	proc->hits++;
-	proc->ours_ns += site->cost_ns;
+	*ours_of(thr) += site->cost_ns;
+	proc_of(thr->slot)->hits++;
 	return thr;
 }
 

@@ -38,6 +38,7 @@ static __always_inline void on_start(const struct hit *h, int opcode)
 	if (!func || state & WIRE_FUNC_NOMATCH)
 		return;
 	now = bpf_ktime_get_ns();
+	*ours_of(h->thr) += match_ns;
 	if (state & WIRE_FUNC_GENERATOR) {
 		again = opcode ? resume_arg(h->b, h->frame) : (s32)read_u32(h->frame + h->b->frame_lasti) >= 0;
 		/* Thrown into before it started: it will run nothing. */
@@ -54,8 +55,10 @@ static __always_inline void on_yield(const struct hit *h)
 {
 	struct wire_frame *rec = frame_lookup(h->frame, h->thr->slot);
 
-	if (rec && rec->state == WIRE_FRAME_ACTIVE)
-		frame_suspend(h->thr, rec, bpf_ktime_get_ns());
+	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
+		return;
+	*ours_of(h->thr) += match_ns;
+	frame_suspend(h->thr, rec, bpf_ktime_get_ns());
 }
 
 /* 3.11 on, where frames end. */
@@ -68,6 +71,7 @@ static __always_inline void on_end(const struct hit *h)
 	if (!rec || rec->state == WIRE_FRAME_CLOSED)
 		return;
 	now = bpf_ktime_get_ns();
+	*ours_of(h->thr) += match_ns;
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
 		/* Thrown into, or dropped; its memory may be another frame's by now. */
 		if (frame_head_read(h->b, h->thr->slot, h->frame, &head) || head.code != rec->code) {
@@ -75,7 +79,7 @@ static __always_inline void on_end(const struct hit *h)
 			return;
 		}
 		rec->resume_ns = now;
-		rec->ours0 = h->thr->ours_ns;
+		rec->ours0 = *ours_of(h->thr);
 	}
 	frame_close(h->thr, h->frame, rec, exception_set(h->ctx, h->site, h->b), now);
 }
@@ -90,6 +94,7 @@ static __always_inline void on_leave(const struct hit *h)
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
 		return;
 	now = bpf_ktime_get_ns();
+	*ours_of(h->thr) += match_ns;
 	raised = exception_set(h->ctx, h->site, h->b);
 	if (rec->generator && !raised && frame_yielded(h->b, h->frame))
 		frame_suspend(h->thr, rec, now);
@@ -125,6 +130,8 @@ int probe(struct pt_regs *ctx)
 		return 0;
 	}
 	stack_first(h.thr, h.b, h.frame);
+	if (!proc_of(h.thr->slot)->open)
+		return 0;
 	switch (site->kind) {
 	case WIRE_SITE_YIELD:
 		on_yield(&h);

@@ -37,7 +37,7 @@ static __always_inline u32 frame_node(struct wire_frame *rec)
 static __always_inline u64 slice_ns(const struct thread_state *thr, const struct wire_frame *rec, u64 now)
 {
 	u64 ns = now - rec->resume_ns;
-	u64 ours = raw ? 0 : thr->ours_ns - rec->ours0;
+	u64 ours = raw ? 0 : *ours_of(thr) - rec->ours0;
 
 	return ns > ours ? ns - ours : 0;
 }
@@ -70,12 +70,13 @@ static __always_inline void slice_begin(const struct thread_state *thr, struct w
 	rec->state = WIRE_FRAME_ACTIVE;
 	rec->cur_parent = parent;
 	rec->tid = thr->tid;
-	rec->ours0 = thr->ours_ns;
+	rec->ours0 = *ours_of(thr);
 	rec->resume_ns = now;
 }
 
-static __always_inline void frame_open(const struct thread_state *thr, struct wire_frame *rec, u64 code, u32 func,
-				       u32 parent, u8 preattach, u8 generator, u64 now)
+static __always_inline void frame_open(const struct thread_state *thr, const struct wire_build *b,
+				       struct wire_frame *rec, u64 code, u32 func, u32 parent, u8 preattach,
+				       u8 generator, u64 now)
 {
 	rec->code = code;
 	rec->parent = parent;
@@ -83,8 +84,10 @@ static __always_inline void frame_open(const struct thread_state *thr, struct wi
 	rec->node = 0;
 	rec->preattach = preattach;
 	rec->generator = generator;
+	rec->untimed = generator && !b->yields_live;
 	rec->start_ns = now;
 	rec->active_ns = 0;
+	proc_of(thr->slot)->open++;
 	slice_begin(thr, rec, parent, now);
 }
 
@@ -113,11 +116,13 @@ static __noinline int frame_retire(const struct thread_state *thr, struct wire_f
 	if (node) {
 		if (!rec->preattach)
 			node->dropped++;
-		node->dropped_ns += rec->active_ns;
+		if (!rec->untimed)
+			node->dropped_ns += rec->active_ns;
 	}
 	if (rec->state == WIRE_FRAME_ACTIVE)
 		proc_of(thr->slot)->stats.unclosed++;
 	rec->state = WIRE_FRAME_CLOSED;
+	proc_of(thr->slot)->open--;
 	return 0;
 }
 
@@ -157,12 +162,15 @@ static __always_inline void frame_close(const struct thread_state *thr, u64 fram
 
 	slice_end(thr, rec, now);
 	rec->state = WIRE_FRAME_CLOSED;
+	proc_of(thr->slot)->open--;
 	ns = rec->active_ns;
 	if (!node)
 		return;
 	if (raised)
 		node->raised++;
-	if (unlikely(rec->preattach)) {
+	if (unlikely(rec->untimed)) {
+		node->untimed++;
+	} else if (unlikely(rec->preattach)) {
 		node->partial++;
 		node->partial_ns += ns;
 	} else {
@@ -239,14 +247,15 @@ static long walk_register(u64 i, struct walk *w)
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE || rec->code != head.code) {
 		if (!rec)
 			rec = frame_insert(frame, w->thr->slot);
-		else if (rec->state == WIRE_FRAME_SUSPENDED && rec->code != head.code)
+		else if (rec->state != WIRE_FRAME_CLOSED && rec->code != head.code)
 			frame_retire(w->thr, rec);
 		if (!rec)
 			return 0;
 		if (rec->state == WIRE_FRAME_SUSPENDED)
 			slice_begin(w->thr, rec, w->parent, w->now);
 		else
-			frame_open(w->thr, rec, head.code, func, w->parent, 1, !!(state & WIRE_FUNC_GENERATOR), w->now);
+			frame_open(w->thr, w->b, rec, head.code, func, w->parent, 1, !!(state & WIRE_FUNC_GENERATOR),
+				   w->now);
 	}
 	w->parent = frame_node(rec);
 	return 0;
@@ -347,7 +356,7 @@ static __always_inline void event_start(struct thread_state *thr, const struct w
 	if (!rec)
 		rec = frame_insert(frame, thr->slot);
 	if (rec)
-		frame_open(thr, rec, head->code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
+		frame_open(thr, b, rec, head->code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
 }
 
 /* A generator's frame runs again. */
@@ -369,7 +378,7 @@ static __always_inline void event_resume(struct thread_state *thr, const struct 
 	if (!rec)
 		rec = frame_insert(frame, thr->slot);
 	if (rec)
-		frame_open(thr, rec, head->code, func, parent, 1, 1, now);
+		frame_open(thr, b, rec, head->code, func, parent, 1, 1, now);
 }
 
 /* The first event of a thread: what runs already is registered. `frame` is the innermost frame of the stack. */

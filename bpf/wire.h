@@ -39,7 +39,7 @@ struct wire_site {
 	u8 kind;       /* enum wire_site_kind */
 	u8 outcome;    /* enum wire_outcome: what is known of a frame that ends here */
 	u8 pad[3];
-	u32 cost_ns; /* what a hit takes away from a function's time */
+	u32 cost_ns; /* what a hit takes away from a function's time, if it is dropped */
 	u32 pad2;
 	u64 addr; /* virtual address in the file: the run-time address less this is the load bias */
 };
@@ -56,7 +56,8 @@ struct wire_build {
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc;
 	s32 ob_type;
-	u64 code_type; /* virtual address of PyCode_Type */
+	u32 yields_live; /* suspensions are seen: generators that start now can be timed */
+	u64 code_type;	 /* virtual address of PyCode_Type */
 };
 
 /* What went wrong or was odd, counted for each process. */
@@ -76,7 +77,7 @@ struct wire_proc {
 	u32 launched; /* we started it: it may exec until the interpreter runs */
 	u64 bias;     /* run-time address less virtual address in the file, from the last hit */
 	u64 hits;     /* probe hits */
-	u64 ours_ns;  /* their cost, by the sites' cost_ns */
+	u64 open;     /* frames that have a record and have not ended */
 	struct wire_stats stats;
 };
 
@@ -104,7 +105,7 @@ struct wire_frame {
 	u8 state;     /* enum wire_frame_state */
 	u8 preattach; /* its start was not seen */
 	u8 generator;
-	u8 pad;
+	u8 untimed; /* a generator that started before suspensions were seen */
 	u64 start_ns;
 	u64 resume_ns; /* start of the slice that runs, or of the only one */
 	u64 active_ns; /* sum of the slices before, corrected */
@@ -128,6 +129,7 @@ struct wire_node {
 	u64 min_ns, max_ns;
 	u64 partial; /* ended calls whose start was not seen */
 	u64 partial_ns;
+	u64 untimed; /* ended generators that could not be timed */
 	u64 dropped; /* generators that vanished while they were suspended */
 	u64 dropped_ns;
 	u64 log2_ns[WIRE_LOG2_BUCKETS];

@@ -10,8 +10,9 @@
 struct pylu;
 
 struct cost {
-	double ns_per_hit;	   /* on an instruction that the kernel emulates */
-	double ns_per_stepped_hit; /* on one that it single-steps */
+	double ns_per_hit;	   /* of a matching function, on an instruction that the kernel emulates */
+	double ns_per_dropped_hit; /* of one that does not match */
+	double ns_per_stepped_hit; /* the same on an instruction that is single-stepped */
 	bool thread_filter;	   /* a probe for one process fires in all of its threads */
 };
 

@@ -30,6 +30,7 @@ static const struct {
 	{ "raised", offsetof(struct prof_call, raised) },
 	{ "running_at_start", offsetof(struct prof_call, running_at_start) },
 	{ "running_at_end", offsetof(struct prof_call, running_at_end) },
+	{ "untimed", offsetof(struct prof_call, untimed) },
 	{ "suspended_at_end", offsetof(struct prof_call, suspended_at_end) },
 	{ "total_ns", offsetof(struct prof_call, total_ns) },
 	{ "self_ns", offsetof(struct prof_call, self_ns) },

@@ -53,7 +53,7 @@ struct table {
 	size_t width[NCOLS];
 	bool fine[NCOLS]; /* a time column that shows six decimals somewhere */
 	bool shown[NCOLS];
-	bool at_start, at_end, suspended; /* which notes the legend has to explain */
+	bool at_start, at_end, suspended, untimed; /* which notes the legend has to explain */
 	size_t calls;
 };
 
@@ -133,6 +133,7 @@ static void format_cells(const struct prof_call *call, struct cells *c)
 	format_note(notes, size, '<', call->running_at_start);
 	format_note(notes, size, '>', call->running_at_end);
 	format_note(notes, size, '~', call->suspended_at_end);
+	format_note(notes, size, '?', call->untimed);
 }
 
 /* How a call's name is led in: `level` is 0 for a call without a matching caller. */
@@ -154,6 +155,7 @@ static void measure_call(struct table *t, const struct prof_call *call, int leve
 	t->at_start |= !!call->running_at_start;
 	t->at_end |= !!call->running_at_end;
 	t->suspended |= !!call->suspended_at_end;
+	t->untimed |= !!call->untimed;
 	format_lead(lead, sizeof(lead), level);
 	name = shown_columns(lead) + shown_columns(call->function);
 	if (name > MAX_NAME_COLUMNS)
@@ -348,7 +350,7 @@ static void put_head(struct table *t, const struct profile *p)
 
 static void put_legend(struct table *t)
 {
-	if (t->at_start || t->at_end || t->suspended || t->shown[COL_ELAPSED])
+	if (t->at_start || t->at_end || t->suspended || t->untimed || t->shown[COL_ELAPSED])
 		sink__puts(&t->s, "\n");
 	if (t->at_start)
 		put_line(t, DIM,
@@ -361,6 +363,10 @@ static void put_legend(struct table *t)
 		put_line(t, DIM,
 			 "~N  N generators or coroutines were suspended when we stopped: their time so far counts in "
 			 "total and self");
+	if (t->untimed)
+		put_line(t, DIM,
+			 "?N  N generators or coroutines started before their suspensions were watched: hits, but in no "
+			 "time");
 	if (t->shown[COL_ELAPSED])
 		put_line(t, DIM,
 			 "elapsed/hit: of generators and coroutines, from start to end; all other times leave out the "

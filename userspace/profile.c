@@ -280,6 +280,7 @@ void prof_call__merge(struct prof_call *to, const struct prof_call *from)
 	to->raised += from->raised;
 	to->running_at_start += from->running_at_start;
 	to->running_at_end += from->running_at_end;
+	to->untimed += from->untimed;
 	to->suspended_at_end += from->suspended_at_end;
 	to->total_ns += from->total_ns;
 	to->self_ns += from->self_ns;

@@ -26,6 +26,7 @@ struct prof_call {
 	uint64_t raised;	   /* calls that ended by an exception */
 	uint64_t running_at_start; /* calls that were already running when we attached; not in hits */
 	uint64_t running_at_end;   /* calls still running when we stopped (whenever they started) */
+	uint64_t untimed; /* of the hits: generators that started before their suspensions were seen; in no time */
 	uint64_t suspended_at_end; /* generators started, neither ended nor running when we stopped */
 
 	uint64_t total_ns;    /* time observed inside, callees included; a generator's suspended time is not in it */

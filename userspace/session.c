@@ -168,6 +168,7 @@ int session__new(const struct session_options *opts, struct session **out)
 		return err;
 	}
 	s->skel->bss->raw = opts->raw;
+	s->skel->bss->match_ns = (uint32_t)(s->cost.ns_per_hit - s->cost.ns_per_dropped_hit);
 	s->skel->bss->follow_forks = opts->tree;
 	*out = s;
 	return 0;
@@ -434,28 +435,33 @@ static struct wire_site wire_site(const struct session *s, size_t build, const s
 		.outcome = kinds[site->kind].outcome,
 		.frame_reg = site->frame_reg,
 		.tstate_reg = site->tstate_reg,
-		.cost_ns = (uint32_t)(site->emulated ? s->cost.ns_per_hit : s->cost.ns_per_stepped_hit),
+		.cost_ns = (uint32_t)(site->emulated ? s->cost.ns_per_dropped_hit : s->cost.ns_per_stepped_hit),
 		.addr = site->addr,
 	};
 }
 
-/* Attaches the sites of a build in a process's file, for that process or for all. */
-static int attach_build(struct session *s, const struct session_proc *proc, size_t first, pid_t pid)
+/* Attaches the sites of a build that do, or do not, see yields, in a process's file, for that process or for all. */
+static int attach_sites(struct session *s, const struct session_proc *proc, pid_t pid, bool yields)
 {
-	const struct site_set *sites = &s->builds[proc->build].sites;
+	const struct session_build *build = &s->builds[proc->build];
 	struct probe_point points[SITE_MAX];
 	struct probe_links **bigger, *links;
+	size_t n = 0;
 	int err;
 
-	for (size_t i = 0; i < sites->n; i++) {
-		s->skel->bss->sites[first + i] = wire_site(s, proc->build, &sites->sites[i]);
-		points[i] = (struct probe_point){ .file_offset = sites->sites[i].file_offset, .cookie = first + i };
-	}
+	for (size_t i = 0; i < build->sites.n; i++)
+		if ((build->sites.sites[i].kind == SITE_OPCODE_YIELD) == yields)
+			points[n++] = (struct probe_point){
+				.file_offset = build->sites.sites[i].file_offset,
+				.cookie = build->first_site + i,
+			};
+	if (!n)
+		return 0;
 	bigger = realloc(s->links, (s->nlinks + 1) * sizeof(*bigger));
 	if (!bigger)
 		return diag_error(-ENOMEM, "out of memory");
 	s->links = bigger;
-	err = probe_links__attach(proc->open_path, pid, s->skel->progs.probe, points, sites->n, s->multi, &links);
+	err = probe_links__attach(proc->open_path, pid, s->skel->progs.probe, points, n, s->multi, &links);
 	if (!err)
 		s->links[s->nlinks++] = links;
 	return err;
@@ -463,30 +469,76 @@ static int attach_build(struct session *s, const struct session_proc *proc, size
 
 /* All processes of one build share its sites; each gets links of its own where the kernel can limit a probe to a
  * process, so that no other one pays. Children forked later are reached by unlimited probes only. */
-static int attach_all(struct session *s)
+static int attach_build(struct session *s, size_t build, bool yields)
 {
-	bool limit = s->cost.thread_filter && !s->opts.tree;
-	size_t next = 0, first[WIRE_MAX_BUILDS];
-	bool done[WIRE_MAX_BUILDS] = { false };
-	int err;
+	int err = 0;
 
-	for (size_t i = 0; i < s->nprocs; i++) {
-		size_t build = s->procs[i]->build;
-
-		if (!done[build]) {
-			first[build] = next;
-			next += s->builds[build].sites.n;
-			if (next > WIRE_MAX_SITES - 3)
-				return diag_error(-E2BIG, "too many different Python builds at once");
-		} else if (!limit) {
+	for (size_t i = 0; i < s->nprocs && !err; i++) {
+		if (s->procs[i]->build != build || s->procs[i]->ended || !s->procs[i]->open_path)
 			continue;
-		}
-		done[build] = true;
-		err = attach_build(s, s->procs[i], first[build], limit ? s->procs[i]->pid : 0);
-		if (err)
-			return err;
+		err = attach_sites(s, s->procs[i], s->limited ? s->procs[i]->pid : 0, yields);
+		if (!s->limited)
+			break;
+	}
+	return err;
+}
+
+static int set_sites(struct session *s)
+{
+	size_t next = 0;
+
+	for (size_t b = 0; b < s->nbuilds; b++) {
+		struct session_build *build = &s->builds[b];
+
+		if (next + build->sites.n > WIRE_MAX_SITES - 3)
+			return diag_error(-E2BIG, "too many different Python builds at once");
+		build->first_site = next;
+		for (size_t i = 0; i < build->sites.n; i++)
+			s->skel->bss->sites[next++] = wire_site(s, b, &build->sites.sites[i]);
 	}
 	return 0;
+}
+
+static int on_loaded_generator(const struct pyfunc *f, void *ctx)
+{
+	const struct session *s = ctx;
+
+	return f->flags & SESSION_CO_GENERATORS && pattern_set__match(s->patterns, f->module, f->qualname);
+}
+
+/* Whether generators that are loaded now match. A process that cannot be asked yet may hold some. */
+static bool has_generators(struct session *s, size_t build)
+{
+	for (size_t i = 0; i < s->nprocs; i++)
+		if (s->procs[i]->build == build &&
+		    (!s->procs[i]->reader || pyobj_each_function(s->procs[i]->reader, on_loaded_generator, s) > 0))
+			return true;
+	return false;
+}
+
+/* The probes that see yields are single-stepped in many builds, and paid by all generators of the process: they are
+ * attached only once a generator matches. From then on generators can be timed. */
+static int attach_yields(struct session *s, size_t build)
+{
+	int err = attach_build(s, build, true);
+
+	if (!err)
+		__atomic_store_n(&s->skel->bss->builds[build].yields_live, 1, __ATOMIC_RELEASE);
+	return err;
+}
+
+static int attach_all(struct session *s)
+{
+	int err = set_sites(s);
+
+	s->limited = s->cost.thread_filter && !s->opts.tree;
+	for (size_t b = 0; b < s->nbuilds && !err; b++) {
+		s->builds[b].wants_yields = s->builds[b].yields_attached = has_generators(s, b);
+		err = attach_build(s, b, false);
+		if (!err && s->builds[b].yields_attached)
+			err = attach_yields(s, b);
+	}
+	return err;
 }
 
 int session__attach(struct session *s)
@@ -539,15 +591,22 @@ static void check_targets(struct session *s)
 
 int session__poll(struct session *s, int timeout_ms)
 {
-	int watched = 0, err = ring_buffer__poll(s->ring, timeout_ms);
+	int watched = 0, err, polled = ring_buffer__poll(s->ring, timeout_ms);
 
-	if (err < 0 && err != -EINTR)
-		return diag_error(err, "cannot read the BPF ring buffer: %s", strerror(-err));
+	if (polled < 0 && polled != -EINTR)
+		return diag_error(polled, "cannot read the BPF ring buffer: %s", strerror(-polled));
+	for (size_t b = 0; b < s->nbuilds; b++)
+		if (s->builds[b].wants_yields && !s->builds[b].yields_attached) {
+			s->builds[b].yields_attached = true;
+			err = attach_yields(s, b);
+			if (err)
+				return err;
+		}
 	if (monotonic_ns() - s->last_check_ns > CHECK_NS)
 		check_targets(s);
 	for (size_t i = 0; i < s->nprocs; i++)
 		watched += !s->procs[i]->ended;
-	return err == -EINTR ? err : watched;
+	return polled == -EINTR ? polled : watched;
 }
 
 void session__stop(struct session *s)

@@ -17,7 +17,7 @@
 struct node {
 	struct wire_node_key key;
 	struct wire_node stats;
-	uint64_t running, running_preattach, suspended, suspended_preattach;
+	uint64_t running, running_preattach, suspended, suspended_preattach, untimed;
 	uint64_t open_ns;     /* observed in calls that have not ended */
 	uint64_t children_ns; /* of the callees in the tree */
 	int64_t foreign_ns;
@@ -158,7 +158,9 @@ static void add_open(struct collector *c)
 			node->suspended++;
 			node->suspended_preattach += open->rec.preattach;
 		}
-		node->open_ns += open->rec.active_ns + open_slice(c->s, open);
+		node->untimed += open->rec.untimed;
+		if (!open->rec.untimed)
+			node->open_ns += open->rec.active_ns + open_slice(c->s, open);
 	}
 }
 
@@ -176,13 +178,14 @@ static void fill_call(const struct node *node, struct prof_call *out)
 		.running_at_start = node->stats.partial + node->running_preattach + node->suspended_preattach,
 		.running_at_end = node->running,
 		.suspended_at_end = node->suspended + node->stats.dropped,
+		.untimed = node->stats.untimed + node->untimed,
 		.total_ns = node_total(node),
 		.complete_ns = node->stats.complete_ns,
 		.elapsed_ns = node->stats.elapsed_ns,
 		.min_ns = node->stats.min_ns,
 		.max_ns = node->stats.max_ns,
 	};
-	out->hits = node->stats.complete + node->stats.dropped + node->running + node->suspended -
+	out->hits = node->stats.complete + node->stats.untimed + node->stats.dropped + node->running + node->suspended -
 		    node->running_preattach - node->suspended_preattach;
 	for (int i = 0; i < WIRE_LOG2_BUCKETS; i++)
 		out->log2_ns[i] = node->stats.log2_ns[i];
@@ -298,10 +301,17 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 	int err = 0;
 
 	for (size_t i = 0; i < sites->n && !err; i++) {
-		if (sites->sites[i].emulated)
+		if (sites->sites[i].emulated ||
+		    (sites->sites[i].kind == SITE_OPCODE_YIELD && !s->builds[proc->build].yields_attached))
 			continue;
 		snprintf(text, sizeof(text), "the probe at %s is single-stepped: its hits cost about ten times as much",
 			 sites->sites[i].what);
+		err = prof_process__add_warning(out, text);
+	}
+	if (!err && !s->limited) {
+		snprintf(text, sizeof(text),
+			 "the probes were in every process that runs this interpreter's file, not in the watched ones "
+			 "only");
 		err = prof_process__add_warning(out, text);
 	}
 	if (!err && stats->bad_code) {
@@ -322,11 +332,14 @@ static int add_process(const struct session *s, struct profile *p, const struct 
 {
 	const struct wire_proc *wire = &s->skel->bss->procs[proc->slot];
 	struct prof_process *out = profile__add_process(p, proc->pid);
-	uint64_t cpu = proc->cpu_end_ns > proc->cpu_start_ns ? proc->cpu_end_ns - proc->cpu_start_ns : 0;
+	uint64_t ours = 0, cpu = proc->cpu_end_ns > proc->cpu_start_ns ? proc->cpu_end_ns - proc->cpu_start_ns : 0;
 
 	if (!out)
 		return -ENOMEM;
 	by_slot[proc->slot] = out;
+	for (size_t i = 0; i < s->nthreads; i++)
+		if (s->threads[i].slot == proc->slot)
+			ours += s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)];
 	out->command = strdup(proc->command);
 	out->python = strdup(proc->python);
 	out->build_id = strdup(s->builds[proc->build].build_id);
@@ -336,7 +349,7 @@ static int add_process(const struct session *s, struct profile *p, const struct 
 	out->ended = proc->ended;
 	out->hits_total = wire->hits;
 	out->ns_per_hit = s->cost.ns_per_hit;
-	out->overhead_fraction = cpu ? (double)wire->ours_ns / (double)cpu : -1;
+	out->overhead_fraction = cpu ? (double)ours / (double)cpu : -1;
 	out->lost.events = wire->stats.lost_events;
 	out->lost.stack_overflow = wire->stats.stack_overflow;
 	out->lost.unreadable = wire->stats.unreadable;

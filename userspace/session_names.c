@@ -15,7 +15,6 @@
 #include "session_priv.h"
 #include "target.h"
 
-#define CO_GENERATORS 0x2a0 /* CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR */
 #define THREAD_NAME_TRIES 5
 
 struct session_func *session_func(struct session *s, uint32_t id)
@@ -83,11 +82,13 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 	func->qualname = strdup(name[0] ? name : "?");
 	func->file = strdup(file);
 	func->line = event->line;
-	func->generator = event->flags & CO_GENERATORS;
+	func->generator = event->flags & SESSION_CO_GENERATORS;
 	func->known = func->module && func->qualname && func->file;
 	if (!func->known)
 		return;
 	func->matched = pattern_set__match(s->patterns, func->module, func->qualname);
+	if (func->matched && func->generator)
+		s->builds[proc->build].wants_yields = true;
 	__atomic_fetch_or(&s->skel->bss->func_state[event->func], func->matched ? WIRE_FUNC_MATCH : WIRE_FUNC_NOMATCH,
 			  __ATOMIC_RELAXED);
 }

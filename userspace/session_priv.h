@@ -12,10 +12,12 @@
 struct pyobj_reader;
 struct ring_buffer;
 
+#define SESSION_CO_GENERATORS 0x2a0 /* CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR, Include/code.h */
+
 /* A function that ran under watch, by its id in the programs. */
 struct session_func {
 	uint32_t slot;
-	bool known;   /* announced: the names below are set */
+	bool known; /* announced: the names below are set */
 	bool matched;
 	bool generator;
 	uint32_t line;
@@ -36,6 +38,9 @@ struct session_build {
 	const struct layout *layout;
 	struct site_set sites;
 	char *why;
+	size_t first_site; /* in the programs' sites[] */
+	bool wants_yields; /* a generator matches: its suspensions are to be seen */
+	bool yields_attached;
 	bool proved; /* on a throw-away child */
 };
 
@@ -49,7 +54,7 @@ struct session_proc {
 	char *python;
 	char *open_path; /* of the interpreter's file, as target.h says */
 	bool ended;
-	uint64_t ended_ns; /* when that was noticed; 0: it lives */
+	uint64_t ended_ns;		   /* when that was noticed; 0: it lives */
 	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
 };
 
@@ -60,6 +65,7 @@ struct session {
 	struct ring_buffer *ring;
 	struct cost cost;
 	bool multi;
+	bool limited; /* the probes are in the watched processes only */
 
 	struct session_build builds[WIRE_MAX_BUILDS];
 	size_t nbuilds;
@@ -73,7 +79,7 @@ struct session {
 	size_t nlinks;
 
 	bool stopped;
-	struct timespec started; /* CLOCK_REALTIME */
+	struct timespec started;   /* CLOCK_REALTIME */
 	uint64_t live_ns, stop_ns; /* CLOCK_MONOTONIC */
 	uint64_t last_check_ns;
 };
