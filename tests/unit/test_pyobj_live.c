@@ -184,7 +184,7 @@ static void look_at(const char *python)
 {
 	struct pyobj_reader *r = NULL;
 	struct target *t = NULL;
-	struct process p;
+	struct process p = { 0 };
 	const char *why = "";
 	int c;
 
