@@ -26,7 +26,7 @@ u64 thread_ours[WIRE_MAX_THREADS]; /* cost of each thread's probe hits, ns */
 u64 frames_made;		   /* entries made in the frames map */
 u32 live;			   /* nothing is recorded while 0: sites go live one by one */
 u32 raw;			   /* do not take the cost of the probes out of the times */
-u32 match_ns;	   /* what a hit of a matching function costs above one that is dropped */
+u32 match_ns;			   /* what a hit of a matching function costs above one that is dropped */
 u32 follow_forks;		   /* --tree */
 u32 next_func = 1;		   /* function ids; 0 is none */
 u32 next_node = 1;
@@ -158,7 +158,7 @@ static __always_inline u64 *ours_of(const struct thread_state *thr)
 }
 
 /* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room. */
-static __noinline u32 node_id(u32 parent, u32 func)
+__noinline u32 node_id(u32 parent, u32 func)
 {
 	struct wire_node_key key = { parent, func };
 	struct wire_node *node = bpf_map_lookup_elem(&nodes, &key);

@@ -145,7 +145,7 @@ static __always_inline int exception_set(struct pt_regs *ctx, const struct wire_
 }
 
 /* Tells userspace of a function that runs for the first time under watch. */
-static __noinline int code_announce(const struct wire_build *b, u64 frame, u64 code, u32 func, u32 slot)
+__noinline int code_announce(const struct wire_build *b, u64 frame, u64 code, u32 func, u32 slot)
 {
 	struct wire_event_code *event;
 	u64 module;
@@ -181,7 +181,7 @@ static __always_inline int is_code(const struct wire_build *b, u32 slot, u64 cod
 }
 
 /* Gives a code object that was not seen before its function id; 0 when it is none, or there is no room. */
-static __noinline u32 code_new(const struct wire_build *b, u64 frame, u64 code, u32 slot)
+__noinline u32 code_new(const struct wire_build *b, u64 code, u32 slot)
 {
 	u64 key = key_of(code, slot);
 	u32 func;
@@ -207,7 +207,7 @@ static __always_inline u32 code_func(const struct wire_build *b, u64 frame, u64 
 {
 	u64 key = key_of(code, slot);
 	u32 *known = bpf_map_lookup_elem(&codes, &key);
-	u32 func = known ? *known : code_new(b, frame, code, slot);
+	u32 func = known ? *known : code_new(b, code, slot);
 
 	*state = func_state[func & (WIRE_MAX_FUNCS - 1)];
 	if (unlikely(!(*state & WIRE_FUNC_ANNOUNCED)) && func)

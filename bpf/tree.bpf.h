@@ -42,7 +42,7 @@ static __always_inline u64 slice_ns(const struct thread_state *thr, const struct
 	return ns > ours ? ns - ours : 0;
 }
 
-static __noinline int foreign_add(u32 node, s64 ns)
+__noinline int foreign_add(u32 node, s64 ns)
 {
 	s64 *sum = bpf_map_lookup_elem(&foreign, &node);
 
@@ -106,7 +106,7 @@ static __always_inline struct wire_node *frame_stats(const struct thread_state *
 }
 
 /* The record of a frame that is gone though no end was seen: a generator that was dropped while it was suspended. */
-static __noinline int frame_retire(const struct thread_state *thr, struct wire_frame *rec)
+__noinline int frame_retire(const struct thread_state *thr, struct wire_frame *rec)
 {
 	struct wire_node *node;
 
@@ -263,7 +263,7 @@ static long walk_register(u64 i, struct walk *w)
 
 /* Opens the matching frames of a stack that was there before us, `frame` the innermost. Returns the node id of the
  * innermost of them, or the thread's. */
-static __noinline u32 stack_register(struct thread_state *thr, const struct wire_build *b, u64 frame, u64 now)
+__noinline u32 stack_register(struct thread_state *thr, const struct wire_build *b, u64 frame, u64 now)
 {
 	struct walk w = { .thr = thr, .b = b, .frame = frame, .now = now };
 
@@ -306,7 +306,7 @@ static long walk_search(u64 i, struct walk *w)
 	return 0;
 }
 
-static __noinline u32 parent_search(struct thread_state *thr, const struct wire_build *b, u64 previous, u64 now)
+__noinline u32 parent_search(struct thread_state *thr, const struct wire_build *b, u64 previous, u64 now)
 {
 	struct walk w = { .thr = thr, .b = b, .frame = previous, .now = now };
 

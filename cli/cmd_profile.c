@@ -161,7 +161,7 @@ static void announce(const struct config *config, const struct session *s)
 
 	session__status(s, &status);
 	fprintf(stderr, "pylu-bpf: watching %zu process%s; %s; a hit costs %.2f us here\n",
-		status.processes > n ? status.processes : n, status.processes > 1 ? "es" : "", session__why(s, 0),
+		status.processes > n ? status.processes : n, status.processes > 1 ? "es" : "", session__why(s),
 		status.ns_per_hit / 1000);
 }
 

@@ -19,6 +19,7 @@
 
 #define ROUNDS 7
 #define CALLS 200
+#define STEPPED_CALLS 20 /* each costs ten times as much */
 #define SITE_START (WIRE_MAX_SITES - 1)
 #define SITE_STOP (WIRE_MAX_SITES - 2)
 #define SITE_STEPPED (WIRE_MAX_SITES - 3)
@@ -70,9 +71,9 @@ static void *run(void *arg)
 		}
 		pair = (now_ns() - start) / CALLS;
 		start = now_ns();
-		for (int i = 0; i < CALLS; i++)
+		for (int i = 0; i < STEPPED_CALLS; i++)
 			pylu_cost_stepped(fake->frame, fake->tstate);
-		stepped = (now_ns() - start) / CALLS;
+		stepped = (now_ns() - start) / STEPPED_CALLS;
 		fake->pair = round && pair > fake->pair ? fake->pair : pair;
 		fake->stepped = round && stepped > fake->stepped ? fake->stepped : stepped;
 	}
@@ -174,11 +175,11 @@ int cost__measure(struct pylu *skel, bool multi, struct cost *out)
 	if (!err)
 		err = run_thread(&fake);
 	skel->bss->live = 0;
-	probe_links__free(links);
+	out->links = links;
 	out->ns_per_dropped_hit = fake.pair > bare.pair ? (fake.pair - bare.pair) / 2 : 0;
 	out->ns_per_hit = full / 2 > out->ns_per_dropped_hit ? full / 2 : out->ns_per_dropped_hit;
 	out->ns_per_stepped_hit = fake.stepped > bare.stepped ? fake.stepped - bare.stepped : 0;
-	out->thread_filter = skel->bss->procs[0].hits == 6 * ROUNDS * CALLS;
+	out->thread_filter = skel->bss->procs[0].hits == 2 * ROUNDS * (2 * CALLS + STEPPED_CALLS);
 	bpf_map_delete_elem(bpf_map__fd(skel->maps.tgids), &tgid);
 	forget(skel->maps.codes);
 	forget(skel->maps.frames);

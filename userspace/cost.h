@@ -7,12 +7,16 @@
 
 #include <stdbool.h>
 
+#define COST_SITES 3 /* entries at the end of sites[] */
+
+struct probe_links;
 struct pylu;
 
 struct cost {
 	double ns_per_hit;	   /* of a matching function, on an instruction that the kernel emulates */
 	double ns_per_dropped_hit; /* of one that does not match */
 	double ns_per_stepped_hit; /* the same on an instruction that is single-stepped */
+	struct probe_links *links; /* of the measurement: slow to take out, so the caller does it when there is time */
 	bool thread_filter;	   /* a probe for one process fires in all of its threads */
 };
 

@@ -19,9 +19,10 @@
 #include <unistd.h>
 
 #include "diag.h"
+#include "pattern.h"
 #include "profile.h"
 #include "prove_script.h"
-#include "session.h"
+#include "session_priv.h"
 #include "target.h"
 
 #define START_MS 5000 /* for the child's interpreter to start, on a loaded machine */
@@ -162,40 +163,30 @@ static int check(const struct profile *p)
 	return 1;
 }
 
-static int measure(struct child *child)
+static int measure(struct session *s, size_t build, struct child *child)
 {
-	static const char *const everything[] = { "__main__.**" };
-	const struct session_options opts = { .patterns = everything, .npatterns = 1, .skip_proof = true };
-	struct session *s = NULL;
 	struct profile *p = NULL;
-	struct target *t;
-	const char *why;
-	int err;
+	uint32_t slot = 0;
+	int err = session_prove_begin(s, build, child->pid, &slot), late;
 
-	if (target__probe(child->pid, &t, &why)) {
-		diag_debug("the trial child cannot be looked at: %s", why ? why : "unknown");
-		return 0;
-	}
-	err = session__new(&opts, &s);
 	if (err)
-		target__close(t);
-	else
-		err = session__add_target(s, t);
-	if (!err)
-		err = session__attach(s);
-	if (!err && write(child->in, "g", 1) != 1)
+		return err < 0 ? err : 0;
+	if (write(child->in, "g", 1) != 1)
 		err = diag_error(-errno, "the trial child ended early");
 	if (!err && !await(child, 'd', RUN_MS, s))
 		err = diag_error(-DIAG_NOT_PROVED, "the trial child did not finish");
-	if (!err) {
-		session__stop(s);
-		err = session__profile(s, &p);
-	}
+	late = session_prove_end(s, build, slot, &p);
 	if (!err)
-		err = check(p);
+		err = late ? late : check(p);
 	profile__free(p);
-	session__free(s);
 	return err;
+}
+
+int prove_patterns(struct pattern_set **out)
+{
+	static const char *const everything[] = { "__main__.**" };
+
+	return pattern_set__parse(everything, 1, out);
 }
 
 /* The value of a variable in a target's environment, malloc'ed, or NULL. */
@@ -251,7 +242,7 @@ void prove_child__free(struct prove_child *child)
 	free((char *)child->library_path);
 }
 
-int prove_build(const struct prove_child *options)
+int prove_build(struct session *s, size_t build, const struct prove_child *options)
 {
 	struct child child = { .pid = -1, .in = -1, .out = -1 };
 	int err = start(options, &child);
@@ -259,7 +250,7 @@ int prove_build(const struct prove_child *options)
 	if (err)
 		return err;
 	if (await(&child, 'r', START_MS, NULL)) {
-		err = measure(&child);
+		err = measure(s, build, &child);
 	} else {
 		diag_debug("no trial child of %s could be started", options->exe);
 		err = 0;

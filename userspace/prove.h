@@ -6,8 +6,11 @@
 #ifndef PYLU_PROVE_H
 #define PYLU_PROVE_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
+struct pattern_set;
+struct session;
 struct target;
 
 struct prove_child {
@@ -23,10 +26,13 @@ struct prove_child {
 int prove_child_of(const struct target *t, struct prove_child *out);
 void prove_child__free(struct prove_child *child);
 
+/* The patterns that a proof needs. 0, or a code that was reported. The caller frees them. */
+int prove_patterns(struct pattern_set **out);
+
 /*
- * 1: proved. 0: no child could be started (said with diag_debug), so nothing is known. -DIAG_NOT_PROVED: it ran and
- * what was counted differs; reported.
+ * Runs the child under a session that watches nothing yet and has prove_patterns. 1: proved. 0: no child could be
+ * started (said with diag_debug), so nothing is known. -DIAG_NOT_PROVED: it ran and what was counted differs; reported.
  */
-int prove_build(const struct prove_child *child);
+int prove_build(struct session *s, size_t build, const struct prove_child *child);
 
 #endif

@@ -22,6 +22,7 @@
 #include "prove.h"
 #include "pyobj.h"
 #include "target.h"
+#include "verdict.h"
 
 #define CHECK_NS 100000000ULL	       /* how often we look whether the targets live */
 #define FRAMES_HIGH ((1ULL << 20) / 2) /* entries in the frames map from which ended frames leave it at once */
@@ -89,6 +90,15 @@ static int load(struct session *s)
 }
 
 static void open_late(struct session_proc *proc);
+
+static void detach(struct session *s)
+{
+	for (size_t i = 0; i < s->nlinks; i++)
+		probe_links__free(s->links[i]);
+	free(s->links);
+	s->links = NULL;
+	s->nlinks = 0;
+}
 
 static void end_proc(struct session_proc *proc)
 {
@@ -259,47 +269,44 @@ static const char *why_backend(const struct site_set *sites)
 					       : "up to Python 3.10 every call passes the evaluation function";
 }
 
-/* The build of an interpreter's file: known, or found and proved now (on `child`, where that is not NULL). Its index, or
- * a code that was reported. */
-static int find_build(struct session *s, const struct elf_file *elf, const struct py_version *version, const char *path,
-		      const struct prove_child *child)
+/* A site as the programs know it. */
+static struct wire_site wire_site(const struct session *s, size_t build, const struct site *site)
 {
-	const char *id = elf_file__build_id(elf);
-	const struct layout *layout = layout__find(version->major, version->minor);
-	const struct opmap *opmap = opmap__find(version->major, version->minor);
-	struct session_build *build = &s->builds[s->nbuilds];
-	int err;
+	static const struct {
+		uint8_t kind, outcome;
+	} kinds[SITE_KINDS] = {
+		[SITE_OPCODE_RESUME] = { WIRE_SITE_RESUME, WIRE_OUTCOME_ASK },
+		[SITE_OPCODE_YIELD] = { WIRE_SITE_YIELD, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_END] = { WIRE_SITE_END, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_RETURN] = { WIRE_SITE_END, WIRE_OUTCOME_RETURNED },
+		[SITE_FRAME_UNWIND] = { WIRE_SITE_END, WIRE_OUTCOME_RAISED },
+		[SITE_FRAME_ENTER] = { WIRE_SITE_ENTER, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_LEAVE] = { WIRE_SITE_LEAVE, WIRE_OUTCOME_ASK },
+		[SITE_CODE_DEALLOC] = { WIRE_SITE_DEALLOC, WIRE_OUTCOME_ASK },
+	};
 
-	for (size_t i = 0; i < s->nbuilds; i++)
-		if (id[0] && !strcmp(s->builds[i].build_id, id))
-			return (int)i;
-	if (!layout || !opmap)
-		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s (build %s), which is not known", path,
-				  version->text, id[0] ? id : "without a build-id");
-	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
-		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
-	err = site_set__find(elf, layout, opmap, &build->sites);
-	if (err)
-		return err;
-	if (s->opts.backend && strcmp(s->opts.backend, build->sites.backend))
-		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
-				  s->opts.backend, version->text, build->sites.backend);
-	build->layout = layout;
-	build->build_id = strdup(id);
-	build->why = strdup(why_backend(&build->sites));
-	if (!build->build_id || !build->why)
-		return diag_error(-ENOMEM, "out of memory");
-	fill_build(&s->skel->bss->builds[s->nbuilds], layout);
-	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
-	if (err)
-		return err;
-	if (child) {
-		err = prove_build(child);
-		if (err < 0)
-			return err;
-		build->proved = err;
-	}
-	return (int)s->nbuilds++;
+	return (struct wire_site){
+		.build = (uint8_t)build,
+		.kind = kinds[site->kind].kind,
+		.outcome = kinds[site->kind].outcome,
+		.frame_reg = site->frame_reg,
+		.tstate_reg = site->tstate_reg,
+		.cost_ns = (uint32_t)(site->emulated ? s->cost.ns_per_dropped_hit : s->cost.ns_per_stepped_hit),
+		.addr = site->addr,
+	};
+}
+
+static int set_sites(struct session *s, size_t b)
+{
+	struct session_build *build = &s->builds[b];
+
+	if (s->next_site + build->sites.n > WIRE_MAX_SITES - COST_SITES)
+		return diag_error(-E2BIG, "too many different Python builds at once");
+	build->first_site = s->next_site;
+	s->next_site += build->sites.n;
+	for (size_t i = 0; i < build->sites.n; i++)
+		s->skel->bss->sites[build->first_site + i] = wire_site(s, b, &build->sites.sites[i]);
+	return 0;
 }
 
 static struct session_proc *proc_new(struct session *s, pid_t pid, size_t build, const char *command,
@@ -336,10 +343,156 @@ static int watch(struct session *s, struct session_proc *proc, bool launched)
 	return 0;
 }
 
+/* Attaches the sites of a build that do, or do not, see yields, in a process's file, for that process or for all. */
+static int attach_sites(struct session *s, const struct session_proc *proc, pid_t pid, bool yields)
+{
+	const struct session_build *build = &s->builds[proc->build];
+	struct probe_point points[SITE_MAX];
+	struct probe_links **bigger, *links;
+	size_t n = 0;
+	int err;
+
+	for (size_t i = 0; i < build->sites.n; i++)
+		if ((build->sites.sites[i].kind == SITE_OPCODE_YIELD) == yields)
+			points[n++] = (struct probe_point){
+				.file_offset = build->sites.sites[i].file_offset,
+				.cookie = build->first_site + i,
+			};
+	if (!n)
+		return 0;
+	bigger = realloc(s->links, (s->nlinks + 1) * sizeof(*bigger));
+	if (!bigger)
+		return diag_error(-ENOMEM, "out of memory");
+	s->links = bigger;
+	err = probe_links__attach(proc->open_path, pid, s->skel->progs.probe, points, n, s->multi, &links);
+	if (!err)
+		s->links[s->nlinks++] = links;
+	return err;
+}
+
+/* Watches the child of a proof, alone. 0, or a code that was reported; 1 when it cannot be looked at. */
+int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot)
+{
+	struct session_proc *proc;
+	struct target *t;
+	const char *why;
+	int err;
+
+	if (target__probe(pid, &t, &why)) {
+		diag_debug("the trial child cannot be looked at: %s", why ? why : "unknown");
+		return 1;
+	}
+	proc = proc_new(s, pid, build, t->command, t->version.text);
+	if (!proc) {
+		target__close(t);
+		return diag_error(-ENOMEM, "out of memory");
+	}
+	proc->target = t;
+	proc->trial = true;
+	proc->open_path = strdup(t->open_path);
+	if (!proc->open_path)
+		return diag_error(-ENOMEM, "out of memory");
+	err = watch(s, proc, false);
+	*slot = proc->slot;
+	if (!err)
+		err = pyobj_reader__new(t, &proc->reader);
+	if (!err)
+		err = attach_sites(s, proc, s->cost.thread_filter ? pid : 0, false);
+	if (!err)
+		err = attach_sites(s, proc, s->cost.thread_filter ? pid : 0, true);
+	if (err)
+		return err;
+	s->skel->bss->builds[build].yields_live = 1;
+	__atomic_store_n(&s->skel->bss->live, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+/* Ends it; the result holds the child only. 0, or a code that was reported. */
+int session_prove_end(struct session *s, size_t build, uint32_t slot, struct profile **out)
+{
+	struct session_proc *proc = session_proc(s, slot);
+	uint32_t tgid = (uint32_t)proc->pid;
+
+	__atomic_store_n(&s->skel->bss->live, 0, __ATOMIC_SEQ_CST);
+	s->stop_ns = s->live_ns = monotonic_ns();
+	/* Probes of one dead process harm nobody and are slow to take out; those of all processes would count twice. */
+	if (!s->cost.thread_filter)
+		detach(s);
+	ring_buffer__consume(s->ring);
+	bpf_map_delete_elem(bpf_map__fd(s->skel->maps.tgids), &tgid);
+	s->skel->bss->builds[build].yields_live = 0;
+	end_proc(proc);
+	s->live_ns = 0;
+	return session_collect(s, slot, out);
+}
+
+/* Proves the sites of a build: known from before, or on a throw-away child. Its index, or a code that was reported. */
+static int prove(struct session *s, size_t b, const struct prove_child *child)
+{
+	struct session_build *build = &s->builds[b];
+	struct pattern_set *patterns = s->patterns;
+	int err;
+
+	if (verdict_known(build->build_id, &build->sites))
+		return (int)b;
+	err = prove_patterns(&s->patterns);
+	if (!err) {
+		err = prove_build(s, b, child);
+		pattern_set__free(s->patterns);
+	}
+	s->patterns = patterns;
+	if (err < 0)
+		return err;
+	build->unproved = err == 0;
+	if (err)
+		verdict_store(build->build_id, &build->sites);
+	return (int)b;
+}
+
+/* The build of an interpreter's file: known, or found and proved now (on `child`, where that is not NULL). Its index, or
+ * a code that was reported. */
+static int find_build(struct session *s, const struct elf_file *elf, const struct py_version *version, const char *path,
+		      const struct prove_child *child)
+{
+	const char *id = elf_file__build_id(elf);
+	const struct layout *layout = layout__find(version->major, version->minor);
+	const struct opmap *opmap = opmap__find(version->major, version->minor);
+	struct session_build *build = &s->builds[s->nbuilds];
+	int err;
+
+	for (size_t i = 0; i < s->nbuilds; i++)
+		if (id[0] && !strcmp(s->builds[i].build_id, id))
+			return (int)i;
+	if (!layout || !opmap)
+		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s (build %s), which is not known", path,
+				  version->text, id[0] ? id : "without a build-id");
+	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
+		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
+	err = site_set__find(elf, layout, opmap, &build->sites);
+	if (err)
+		return err;
+	if (s->opts.backend && strcmp(s->opts.backend, build->sites.backend))
+		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
+				  s->opts.backend, version->text, build->sites.backend);
+	build->layout = layout;
+	build->build_id = strdup(id);
+	build->why = strdup(why_backend(&build->sites));
+	if (!build->build_id || !build->why)
+		return diag_error(-ENOMEM, "out of memory");
+	fill_build(&s->skel->bss->builds[s->nbuilds], layout);
+	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
+	if (!err)
+		err = set_sites(s, s->nbuilds);
+	if (err)
+		return err;
+	s->nbuilds++;
+	return child ? prove(s, s->nbuilds - 1, child) : (int)s->nbuilds - 1;
+}
+
 int session__add_target(struct session *s, struct target *t)
 {
 	struct prove_child child;
-	bool can_prove = !s->opts.skip_proof && !prove_child_of(t, &child);
+	bool can_prove = !prove_child_of(t, &child);
 	struct session_proc *proc;
 	int build, err;
 
@@ -413,60 +566,6 @@ void session_on_fork(struct session *s, const struct wire_event_proc *event)
 	open_late(proc);
 }
 
-/* A site as the programs know it. */
-static struct wire_site wire_site(const struct session *s, size_t build, const struct site *site)
-{
-	static const struct {
-		uint8_t kind, outcome;
-	} kinds[SITE_KINDS] = {
-		[SITE_OPCODE_RESUME] = { WIRE_SITE_RESUME, WIRE_OUTCOME_ASK },
-		[SITE_OPCODE_YIELD] = { WIRE_SITE_YIELD, WIRE_OUTCOME_ASK },
-		[SITE_FRAME_END] = { WIRE_SITE_END, WIRE_OUTCOME_ASK },
-		[SITE_FRAME_RETURN] = { WIRE_SITE_END, WIRE_OUTCOME_RETURNED },
-		[SITE_FRAME_UNWIND] = { WIRE_SITE_END, WIRE_OUTCOME_RAISED },
-		[SITE_FRAME_ENTER] = { WIRE_SITE_ENTER, WIRE_OUTCOME_ASK },
-		[SITE_FRAME_LEAVE] = { WIRE_SITE_LEAVE, WIRE_OUTCOME_ASK },
-		[SITE_CODE_DEALLOC] = { WIRE_SITE_DEALLOC, WIRE_OUTCOME_ASK },
-	};
-
-	return (struct wire_site){
-		.build = (uint8_t)build,
-		.kind = kinds[site->kind].kind,
-		.outcome = kinds[site->kind].outcome,
-		.frame_reg = site->frame_reg,
-		.tstate_reg = site->tstate_reg,
-		.cost_ns = (uint32_t)(site->emulated ? s->cost.ns_per_dropped_hit : s->cost.ns_per_stepped_hit),
-		.addr = site->addr,
-	};
-}
-
-/* Attaches the sites of a build that do, or do not, see yields, in a process's file, for that process or for all. */
-static int attach_sites(struct session *s, const struct session_proc *proc, pid_t pid, bool yields)
-{
-	const struct session_build *build = &s->builds[proc->build];
-	struct probe_point points[SITE_MAX];
-	struct probe_links **bigger, *links;
-	size_t n = 0;
-	int err;
-
-	for (size_t i = 0; i < build->sites.n; i++)
-		if ((build->sites.sites[i].kind == SITE_OPCODE_YIELD) == yields)
-			points[n++] = (struct probe_point){
-				.file_offset = build->sites.sites[i].file_offset,
-				.cookie = build->first_site + i,
-			};
-	if (!n)
-		return 0;
-	bigger = realloc(s->links, (s->nlinks + 1) * sizeof(*bigger));
-	if (!bigger)
-		return diag_error(-ENOMEM, "out of memory");
-	s->links = bigger;
-	err = probe_links__attach(proc->open_path, pid, s->skel->progs.probe, points, n, s->multi, &links);
-	if (!err)
-		s->links[s->nlinks++] = links;
-	return err;
-}
-
 /* All processes of one build share its sites; each gets links of its own where the kernel can limit a probe to a
  * process, so that no other one pays. Children forked later are reached by unlimited probes only. */
 static int attach_build(struct session *s, size_t build, bool yields)
@@ -476,27 +575,14 @@ static int attach_build(struct session *s, size_t build, bool yields)
 	for (size_t i = 0; i < s->nprocs && !err; i++) {
 		if (s->procs[i]->build != build || s->procs[i]->ended || !s->procs[i]->open_path)
 			continue;
+		if (s->procs[i]->target && !target__alive(s->procs[i]->target))
+			return diag_error(-DIAG_GONE, "process %d ended before it could be watched",
+					  (int)s->procs[i]->pid);
 		err = attach_sites(s, s->procs[i], s->limited ? s->procs[i]->pid : 0, yields);
 		if (!s->limited)
 			break;
 	}
 	return err;
-}
-
-static int set_sites(struct session *s)
-{
-	size_t next = 0;
-
-	for (size_t b = 0; b < s->nbuilds; b++) {
-		struct session_build *build = &s->builds[b];
-
-		if (next + build->sites.n > WIRE_MAX_SITES - 3)
-			return diag_error(-E2BIG, "too many different Python builds at once");
-		build->first_site = next;
-		for (size_t i = 0; i < build->sites.n; i++)
-			s->skel->bss->sites[next++] = wire_site(s, b, &build->sites.sites[i]);
-	}
-	return 0;
 }
 
 static int on_loaded_generator(const struct pyfunc *f, void *ctx)
@@ -510,7 +596,7 @@ static int on_loaded_generator(const struct pyfunc *f, void *ctx)
 static bool has_generators(struct session *s, size_t build)
 {
 	for (size_t i = 0; i < s->nprocs; i++)
-		if (s->procs[i]->build == build &&
+		if (s->procs[i]->build == build && !s->procs[i]->ended &&
 		    (!s->procs[i]->reader || pyobj_each_function(s->procs[i]->reader, on_loaded_generator, s) > 0))
 			return true;
 	return false;
@@ -529,7 +615,7 @@ static int attach_yields(struct session *s, size_t build)
 
 static int attach_all(struct session *s)
 {
-	int err = set_sites(s);
+	int err = 0;
 
 	s->limited = s->cost.thread_filter && !s->opts.tree;
 	for (size_t b = 0; b < s->nbuilds && !err; b++) {
@@ -566,9 +652,9 @@ int session__attach(struct session *s)
 	return 0;
 }
 
-const char *session__why(const struct session *s, size_t i)
+const char *session__why(const struct session *s)
 {
-	return i < s->nprocs ? s->builds[s->procs[i]->build].why : "";
+	return s->nbuilds ? s->builds[0].why : "";
 }
 
 static void check_targets(struct session *s)
@@ -621,33 +707,40 @@ void session__stop(struct session *s)
 	s->stop_ns = monotonic_ns();
 	if (s->live_ns)
 		check_targets(s);
-	for (size_t i = 0; i < s->nlinks; i++)
-		probe_links__free(s->links[i]);
-	free(s->links);
-	s->links = NULL;
-	s->nlinks = 0;
+	detach(s);
+	probe_links__free(s->cost.links);
+	s->cost.links = NULL;
 	if (s->ring && s->live_ns)
 		ring_buffer__consume(s->ring);
 	pylu__detach(s->skel);
 	diag_debug("detached in %.1f ms", (double)(monotonic_ns() - begin) / 1e6);
 }
 
+static bool is_trial(const struct session *s, uint32_t slot)
+{
+	const struct session_proc *proc = session_proc(s, slot);
+
+	return proc && proc->trial;
+}
+
 void session__status(const struct session *s, struct session_status *out)
 {
 	*out = (struct session_status){ .ns_per_hit = s->cost.ns_per_hit };
 	for (size_t i = 0; i < s->nprocs; i++) {
+		if (s->procs[i]->trial)
+			continue;
 		out->hits += s->skel->bss->procs[s->procs[i]->slot].hits;
 		out->processes += !s->procs[i]->ended;
 	}
 	for (size_t i = 0; i < s->nfuncs; i++)
-		out->functions += s->funcs[i].known && s->funcs[i].matched;
+		out->functions += s->funcs[i].known && s->funcs[i].matched && !is_trial(s, s->funcs[i].slot);
 }
 
 void session__each_unmatched(const struct session *s, void (*fn)(const char *module, const char *qualname, void *ctx),
 			     void *ctx)
 {
 	for (size_t i = 0; i < s->nfuncs; i++)
-		if (s->funcs[i].known && !s->funcs[i].matched)
+		if (s->funcs[i].known && !s->funcs[i].matched && !is_trial(s, s->funcs[i].slot))
 			fn(s->funcs[i].module, s->funcs[i].qualname, ctx);
 }
 

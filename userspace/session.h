@@ -49,8 +49,8 @@ int session__add_command(struct session *s, pid_t pid, const char *exe, const ch
 /* Attaches everything and goes live. 0, or a code that was reported (then nothing is attached). */
 int session__attach(struct session *s);
 
-/* A sentence about one target for the line that is printed when all probes are live. `i` counts add_target calls. */
-const char *session__why(const struct session *s, size_t i);
+/* A sentence on how the (first) target is watched, for the line that is printed when all probes are live. */
+const char *session__why(const struct session *s);
 
 /* Handles what the programs announce, for at most `timeout_ms`. Returns the number of processes still watched, or a
  * negative code (-EINTR when a signal arrived). */

@@ -33,6 +33,7 @@ struct open_frame {
 
 struct collector {
 	struct session *s;
+	uint32_t slot;	    /* the only one wanted, or 0 */
 	struct node *nodes; /* by id; a caller's id is lower than its callees' */
 	size_t nnodes;
 	struct open_frame *open;
@@ -308,6 +309,10 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 			 sites->sites[i].what);
 		err = prof_process__add_warning(out, text);
 	}
+	if (!err && s->builds[proc->build].unproved)
+		err = prof_process__add_warning(
+			out, "no trial child of this interpreter could be started: what is shown was "
+			     "checked on the first hits only");
 	if (!err && !s->limited) {
 		snprintf(text, sizeof(text),
 			 "the probes were in every process that runs this interpreter's file, not in the watched ones "
@@ -370,16 +375,17 @@ static int fill(struct collector *c, struct profile *p)
 	for (size_t i = 0; i < s->opts.npatterns && !err; i++)
 		err = profile__add_pattern(p, s->opts.patterns[i]);
 	for (size_t i = 0; i < s->nprocs && !err; i++)
-		err = add_process(s, p, s->procs[i], by_slot);
+		if (c->slot ? s->procs[i]->slot == c->slot : !s->procs[i]->trial)
+			err = add_process(s, p, s->procs[i], by_slot);
 	if (!err)
 		err = place_all(c, p, by_slot);
 	free(by_slot);
 	return err;
 }
 
-int session__profile(struct session *s, struct profile **out)
+int session_collect(struct session *s, uint32_t slot, struct profile **out)
 {
-	struct collector c = { .s = s };
+	struct collector c = { .s = s, .slot = slot };
 	struct profile *p = profile__new();
 	int err = p ? 0 : -ENOMEM;
 
@@ -408,4 +414,9 @@ int session__profile(struct session *s, struct profile **out)
 	profile__sort(p);
 	*out = p;
 	return 0;
+}
+
+int session__profile(struct session *s, struct profile **out)
+{
+	return session_collect(s, 0, out);
 }

@@ -41,7 +41,7 @@ struct session_build {
 	size_t first_site; /* in the programs' sites[] */
 	bool wants_yields; /* a generator matches: its suspensions are to be seen */
 	bool yields_attached;
-	bool proved; /* on a throw-away child */
+	bool unproved; /* no throw-away child could be started */
 };
 
 struct session_proc {
@@ -53,6 +53,7 @@ struct session_proc {
 	char *command;
 	char *python;
 	char *open_path; /* of the interpreter's file, as target.h says */
+	bool trial;	 /* the child of a proof: in no result */
 	bool ended;
 	uint64_t ended_ns;		   /* when that was noticed; 0: it lives */
 	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
@@ -69,6 +70,7 @@ struct session {
 
 	struct session_build builds[WIRE_MAX_BUILDS];
 	size_t nbuilds;
+	size_t next_site;
 	struct session_proc **procs;
 	size_t nprocs;
 	struct session_func *funcs; /* by id */
@@ -91,7 +93,13 @@ void session_name_threads(struct session *s);
 void session_names_free(struct session *s);
 struct session_func *session_func(struct session *s, uint32_t id);
 
+/* session_collect.c */
+/* The profile of one process, or with 0 of all but trials. 0, or a code that was reported. */
+int session_collect(struct session *s, uint32_t slot, struct profile **out);
+
 /* session.c */
+int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot);
+int session_prove_end(struct session *s, size_t build, uint32_t slot, struct profile **out);
 void session_on_fork(struct session *s, const struct wire_event_proc *event);
 struct session_proc *session_proc(const struct session *s, uint32_t slot);
 uint64_t monotonic_ns(void);
