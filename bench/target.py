@@ -1,0 +1,130 @@
+"""The programs that the benchmark watches. Each measures itself: attaching and settling are outside of what it reports.
+
+    target.py calls     each line N: N rounds of calls of small functions; answers with the ns per call
+    target.py known     functions of known duration. 'truth': answers how long each takes, in ns; N: N calls of the outermost
+    target.py many N    calls N different functions, round and round
+
+Says 'ready', then answers each line on its standard input with one line, and ends with it. Runs on Python 3.8 and later.
+"""
+import json
+import sys
+import threading
+import time
+import types
+
+now = time.perf_counter_ns
+
+
+def leaf():
+    pass
+
+
+def add(a, b):
+    return a + b
+
+
+def outer(x):
+    leaf()
+    return add(x, 1)
+
+
+def run_calls(rounds):
+    """Five calls a round."""
+    begun = now()
+    for i in range(rounds):
+        leaf()
+        add(i, 1)
+        outer(i)
+    return '%.2f' % ((now() - begun) / (5 * rounds))
+
+
+# Work of about 1, 5 and 50 us, once calibrated: counted, not timed, so that a probe does not shorten it.
+turns = {'work_1': 30, 'work_5': 150, 'work_50': 1500}
+
+
+def work_1():
+    for _ in range(turns['work_1']):
+        pass
+
+
+def work_5():
+    for _ in range(turns['work_5']):
+        pass
+
+
+def work_50():
+    for _ in range(turns['work_50']):
+        pass
+
+
+def middle():
+    for _ in range(10):
+        work_1()
+    work_5()
+    work_5()
+
+
+def top():
+    for _ in range(5):
+        middle()
+    work_50()
+
+
+def per_call(function, calls):
+    """The median of several: what disturbs a busy machine is in the profile's times as well."""
+    took = []
+    for _ in range(7):
+        begun = now()
+        for _ in range(calls):
+            function()
+        took.append((now() - begun) / calls)
+    return sorted(took)[3]
+
+
+def truth():
+    """What a call of each takes, less what a call of a function that does nothing takes."""
+    empty = per_call(leaf, 20000)
+    functions = ((work_1, 5000), (work_5, 2000), (work_50, 300), (middle, 500), (top, 100))
+    return json.dumps({f.__name__: per_call(f, calls) - empty for f, calls in functions})
+
+
+def calibrate():
+    for name, function, goal in (('work_1', work_1, 1e3), ('work_5', work_5, 5e3), ('work_50', work_50, 50e3)):
+        for _ in range(3):
+            turns[name] = max(1, round(turns[name] * goal / per_call(function, 1000)))
+
+
+def answer_known(line):
+    if line == 'truth':
+        return truth()
+    for _ in range(int(line)):
+        top()
+    return 'done'
+
+
+def work_many(count):
+    names = ['f%d' % i for i in range(count)]
+    room = types.ModuleType('many').__dict__
+    exec(compile('\n'.join('def %s(x):\n    return x + 1' % name for name in names), '<many>', 'exec'), room)
+    functions = [room[name] for name in names]
+    stopped = []
+    threading.Thread(target=lambda: stopped.append(sys.stdin.read()), daemon=True).start()
+    print('ready', flush=True)
+    while not stopped:
+        for f in functions:
+            f(1)
+
+
+def serve(answer):
+    print('ready', flush=True)
+    for line in sys.stdin:
+        print(answer(line.strip()), flush=True)
+
+
+if sys.argv[1] == 'calls':
+    serve(lambda line: run_calls(int(line)))
+elif sys.argv[1] == 'known':
+    calibrate()
+    serve(answer_known)
+else:
+    work_many(int(sys.argv[2]))
