@@ -13,7 +13,7 @@ of None, and, where a target is disturbed by sys.setprofile, who calls a finalis
 """
 import sys
 
-MAX_SHOWN = 25
+MAX_SHOWN = 12
 
 
 def name_of(key):
@@ -54,9 +54,13 @@ def edges(nodes, field='hits'):
     return out
 
 
+ROOT_PATH = 0
+INTERNED = {}  # (place of the caller, key) -> place in any call tree
+
+
 def paths(rows, fields, stop=()):
-    """The call tree of all threads together: {path number: ...} would not compare, so paths are interned into numbers that two
-    trees share. `rows` are (parent, key, values); below a key in `stop` nothing is kept."""
+    """The call tree of all threads together: {place: values}. `rows` are (parent, key, values); below a key in `stop` nothing
+    is kept, and nothing that is 0 throughout."""
     places = []
     out = {}
     for parent, key, values in rows:
@@ -70,23 +74,6 @@ def paths(rows, fields, stop=()):
             old = out.get(place, (0,) * fields)
             out[place] = tuple(a + b for a, b in zip(old, values))
     return out
-
-
-ROOT_PATH = 0
-INTERNED = {}
-
-
-def path_text(place, depth=5):
-    back = {number: pair for pair, number in INTERNED.items()} if not path_text.back else path_text.back
-    path_text.back = back
-    words = []
-    while place and len(words) < depth:
-        place, key = back[place]
-        words.append('%s:%d:%s' % (key[0].rpartition('/')[2], key[1], key[2]))
-    return ' < '.join(words)
-
-
-path_text.back = None
 
 
 class Truth:
@@ -197,11 +184,25 @@ def compare(nodes, truth, counters=None, disturbed=False, whole_tree=True):
     if whole_tree and not disturbed:
         got = paths([(p, k, (c['hits'] if k in seen else 0,)) for p, k, c in nodes], 1, truth.hidden)
         want = paths([(p, k, (v[0] if k in seen else 0,)) for p, k, v in truth.rows], 1, truth.hidden)
-        path_text.back = None
-        for place in sorted(set(got) | set(want)):
-            if got.get(place) != want.get(place):
-                out.append('hits at %s: pylu-bpf %d, truth %d'
-                           % (path_text(place), got.get(place, (0,))[0], want.get(place, (0,))[0]))
+        out += tree_differences(got, want)
+    return out
+
+
+def tree_differences(got, want):
+    """Where the call trees differ; what is below such a place says nothing new."""
+    above = {number: place for (place, _), number in INTERNED.items()}
+    key_at = {number: key for (_, key), number in INTERNED.items()}
+    wrong = {place for place in set(got) | set(want) if got.get(place) != want.get(place)}
+    out = []
+    for place in sorted(wrong):
+        callers = []
+        at = above[place]
+        while at:
+            callers.append(at)
+            at = above[at]
+        if wrong.isdisjoint(callers):
+            path = ' < '.join('%s:%d:%s' % ((key_at[at][0].rpartition('/')[2],) + key_at[at][1:]) for at in [place] + callers[:7])
+            out.append('hits at %s: pylu-bpf %d, truth %d' % (path, got.get(place, (0,))[0], want.get(place, (0,))[0]))
     return out
 
 
@@ -245,6 +246,8 @@ def invariants(profile, finished=False):
             out.append('%s (%s): %s' % (call['function'], name_of(key),
                                         text.format(**{k: v for k, v in call.items() if k != 'children'})))
         complete = call['complete']
+        if key[0] == '<shim>':
+            wrong('the interpreter\'s own entry frame (3.12) is no function')
         if sum(call['log2_ns']) != complete:
             wrong('sum of log2_ns %d, complete {complete}' % sum(call['log2_ns']))
         if complete > call['hits']:

@@ -24,6 +24,7 @@ import truth as truth_module
 recorder = None  # the twin's Truth
 deep_calls = []  # [program, function (line, name), starts]: what ran while the profile function was switched off
 ticks = [0]
+toggles_monitoring = False  # whether tool 3 is ours (3.12 on)
 
 
 def gate(word):
@@ -38,7 +39,6 @@ def deep(path, counts, number, fn, *args):
     would change what the program does, so all of them are off meanwhile; the program's own counter is the truth."""
     before = counts()
     old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-    old_trace = sys.gettrace()
     if recorder is not None:
         recorder.pause()
         try:
@@ -46,13 +46,15 @@ def deep(path, counts, number, fn, *args):
         finally:
             recorder.resume()
             deep_calls.append([path, number, counts() - before])
-    old_profile = sys.getprofile()
-    sys.settrace(None)
-    sys.setprofile(None)
+    old_trace, old_profile = sys.gettrace(), sys.getprofile()
+    old_events = sys.monitoring.get_events(3) if toggles_monitoring else 0
+    quiet()
     try:
         return fn(*args)
     finally:
         deep_calls.append([path, number, counts() - before])
+        if old_events:
+            sys.monitoring.set_events(3, old_events)
         sys.setprofile(old_profile)
         sys.settrace(old_trace)
         signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
@@ -115,7 +117,7 @@ def on_trace(frame, what, arg):
 def quiet():
     sys.settrace(None)
     sys.setprofile(None)
-    if hasattr(sys, 'monitoring') and sys.monitoring.get_tool(3):
+    if toggles_monitoring:
         sys.monitoring.set_events(3, 0)
 
 
@@ -127,6 +129,8 @@ def disturb(mode, seed):
     rng = random.Random(seed)
     ways = [quiet, lambda: sys.settrace(on_trace), lambda: sys.setprofile(on_event)]
     if hasattr(sys, 'monitoring'):
+        global toggles_monitoring
+        toggles_monitoring = True
         mon = sys.monitoring
         mon.use_tool_id(3, 'toggle')
         ev = mon.events
