@@ -106,8 +106,9 @@ def _of_int(a):
     return a
 
 
+@traced
 def wrapper():
-    """Named like the wrapper of a decorator."""
+    """Named like the wrapper of its decorator, which takes this function's qualified name."""
 
 
 class Base(metaclass=Meta):
