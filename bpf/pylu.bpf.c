@@ -26,8 +26,8 @@ struct hit {
 static __always_inline void on_start(const struct hit *h, int opcode)
 {
 	struct frame_head head;
+	u64 instr = 0, now;
 	int again = 0;
-	u64 now;
 	u32 func;
 	u8 state;
 
@@ -40,7 +40,10 @@ static __always_inline void on_start(const struct hit *h, int opcode)
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
 	if (state & WIRE_FUNC_GENERATOR) {
-		again = opcode ? resume_arg(h->b, h->frame) : (s32)read_u32(h->frame + h->b->frame_lasti) >= 0;
+		if (opcode)
+			again = resume_arg(instr = frame_instr(h->b, h->frame));
+		else
+			again = (s32)read_u32(h->frame + h->b->frame_lasti) >= 0;
 		/* Thrown into before it started: it will run nothing. */
 		if (!opcode && !again && exception_set(h->ctx, h->site, h->b))
 			return;
@@ -48,7 +51,7 @@ static __always_inline void on_start(const struct hit *h, int opcode)
 	if (again)
 		event_resume(h->thr, h->b, h->frame, &head, func, now);
 	else
-		event_start(h->thr, h->b, h->frame, &head, func, state, now);
+		event_start(h->thr, h->b, h->frame, &head, func, state, instr, now);
 }
 
 static __always_inline void on_yield(const struct hit *h)
@@ -73,8 +76,10 @@ static __always_inline void on_end(const struct hit *h)
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
-		/* Thrown into, or dropped; its memory may be another frame's by now. */
-		if (frame_head_read(h->b, h->thr->slot, h->frame, &head) || head.code != rec->code) {
+		/* Thrown into, or dropped: its memory may be another frame's by now, also that of a generator of the
+		 * same function that was thrown into before it started. */
+		if (frame_head_read(h->b, h->thr->slot, h->frame, &head) || head.code != rec->code ||
+		    frame_instr(h->b, h->frame) < rec->start_instr) {
 			frame_retire(h->thr, rec);
 			return;
 		}

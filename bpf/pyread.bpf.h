@@ -120,11 +120,15 @@ static __noinline u64 globals_name(const struct wire_build *b, u64 globals)
 	return 0;
 }
 
-/* The argument of the RESUME instruction that a frame (3.11 on) stands at, masked as the design says: 0 a start. */
-static __always_inline u8 resume_arg(const struct wire_build *b, u64 frame)
+/* The instruction that a frame (3.11 on) stands at. */
+static __always_inline u64 frame_instr(const struct wire_build *b, u64 frame)
 {
-	u64 instr = read_u64(frame + b->frame_instr);
+	return read_u64(frame + b->frame_instr);
+}
 
+/* The argument of a RESUME instruction, masked as the design says: 0 a start. */
+static __always_inline u8 resume_arg(u64 instr)
+{
 	return read_u8(instr + 1) & 3;
 }
 
@@ -178,6 +182,12 @@ __noinline int code_announce(const struct wire_build *b, u64 frame, u64 code, u3
 static __always_inline int is_code(const struct wire_build *b, u32 slot, u64 code)
 {
 	return read_u64(code + b->ob_type) == b->code_type + proc_of(slot)->bias;
+}
+
+/* Whether a frame is one of the interpreter's own, between C and Python (3.12 on). */
+static __always_inline int frame_of_c(const struct wire_build *b, u64 frame)
+{
+	return b->frame_owner_c >= 0 && read_u8(frame + b->frame_owner) == b->frame_owner_c;
 }
 
 /* Gives a code object that was not seen before its function id; 0 when it is none, or there is no room. */

@@ -85,6 +85,7 @@ static __always_inline void frame_open(const struct thread_state *thr, const str
 	rec->preattach = preattach;
 	rec->generator = generator;
 	rec->untimed = generator && !b->yields_live;
+	rec->start_instr = 0;
 	rec->start_ns = now;
 	rec->active_ns = 0;
 	proc_of(thr->slot)->open++;
@@ -238,8 +239,8 @@ static long walk_register(u64 i, struct walk *w)
 	frame = w->thr->walk[at & (WIRE_MAX_PREATTACH - 1)];
 	if (frame_head_read(w->b, w->thr->slot, frame, &head))
 		return 0;
-	if (!is_code(w->b, w->thr->slot, head.code))
-		return 0; /* the interpreter's own frames between C and Python */
+	if (!is_code(w->b, w->thr->slot, head.code) || frame_of_c(w->b, frame))
+		return 0;
 	func = code_func(w->b, frame, head.code, w->thr->slot, &state);
 	if (!func || state & WIRE_FUNC_NOMATCH)
 		return 0;
@@ -340,7 +341,7 @@ static __always_inline u32 parent_of(struct thread_state *thr, const struct wire
 
 /* A frame starts. */
 static __always_inline void event_start(struct thread_state *thr, const struct wire_build *b, u64 frame,
-					const struct frame_head *head, u32 func, u8 state, u64 now)
+					const struct frame_head *head, u32 func, u8 state, u64 instr, u64 now)
 {
 	struct wire_frame *rec = frame_lookup(frame, thr->slot);
 	u32 parent;
@@ -355,8 +356,10 @@ static __always_inline void event_start(struct thread_state *thr, const struct w
 	parent = parent_of(thr, b, head->previous, now);
 	if (!rec)
 		rec = frame_insert(frame, thr->slot);
-	if (rec)
-		frame_open(thr, b, rec, head->code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
+	if (!rec)
+		return;
+	frame_open(thr, b, rec, head->code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
+	rec->start_instr = instr;
 }
 
 /* A generator's frame runs again. */

@@ -49,7 +49,8 @@ struct wire_build {
 	s32 head;	   /* offset in the frame of three words that hold both of the next two */
 	u32 head_code;	   /* which of the three is the code object */
 	u32 head_previous; /* which is the caller's frame */
-	s32 frame_globals, frame_func, frame_instr, frame_lasti, frame_stacktop, frame_state, frame_state_suspended;
+	s32 frame_globals, frame_instr, frame_owner, frame_owner_c, frame_lasti, frame_stacktop, frame_state,
+		frame_state_suspended;
 	s32 code_flags, code_firstlineno, code_filename, code_name, code_qualname;
 	s32 unicode_length, unicode_state, unicode_kind_shift, unicode_compact_shift, unicode_ascii_shift;
 	s32 unicode_ascii_data, unicode_compact_data;
@@ -105,7 +106,8 @@ struct wire_frame {
 	u8 state;     /* enum wire_frame_state */
 	u8 preattach; /* its start was not seen */
 	u8 generator;
-	u8 untimed; /* a generator that started before suspensions were seen */
+	u8 untimed;	 /* a generator that started before suspensions were seen */
+	u64 start_instr; /* generators, 3.11 on: the RESUME at which it started; 0 when that was not seen */
 	u64 start_ns;
 	u64 resume_ns; /* start of the slice that runs, or of the only one */
 	u64 active_ns; /* sum of the slices before, corrected */

@@ -144,9 +144,10 @@ static bool entered(struct finder *f, uint64_t from, uint64_t to, const char *co
 }
 
 /* The first emulated instruction of the straight line from `start` at which a register still holds the frame (and one
- * the thread state, where that is known at the start); else the start itself. */
+ * the thread state, where that is known at the start); else the start itself. Where an instrumented handler calls a
+ * monitor first, which runs Python code with this frame as its caller, `behind_call` takes an instruction behind that. */
 static int straight_site(struct finder *f, enum site_kind kind, const char *what, uint64_t start, uint32_t frame,
-			 uint32_t tstate, const char *const *same)
+			 uint32_t tstate, bool behind_call, const char *const *same)
 {
 	uint8_t frame0 = lowest(frame), tstate0 = lowest(tstate);
 	bool need_tstate = tstate != 0;
@@ -154,13 +155,14 @@ static int straight_site(struct finder *f, enum site_kind kind, const char *what
 	struct insn insn;
 
 	for (int i = 0; i < STRAIGHT_MAX && !decode_at(f, at, &insn); i++) {
-		if (insn.emulated && frame && (!need_tstate || tstate)) {
+		if (insn.emulated && frame && (!need_tstate || tstate) && !behind_call) {
 			if (same && entered(f, start, at, same))
 				break;
 			return add_site(f, kind, what, at, lowest(frame), lowest(tstate));
 		}
 		if (insn.flow == INSN_END || insn.flow == INSN_JMP)
 			break;
+		behind_call &= insn.flow != INSN_CALL;
 		frame = follow(frame, &insn);
 		tstate = follow(tstate, &insn);
 		if (!frame)
@@ -270,14 +272,15 @@ static int find_frame_reg(struct finder *f)
 	return 0;
 }
 
-static int handler_sites(struct finder *f, enum site_kind kind, const char *const *names)
+static int handler_sites(struct finder *f, enum site_kind kind, const char *const *names, bool behind_call)
 {
 	int err = 0, op;
 
 	for (size_t i = 0; names[i] && !err; i++) {
 		op = opmap__number(f->opmap, names[i]);
 		if (op >= 0)
-			err = straight_site(f, kind, names[i], f->table[op], INSN_REG_MASK(f->frame_reg), 0, names);
+			err = straight_site(f, kind, names[i], f->table[op], INSN_REG_MASK(f->frame_reg), 0,
+					    behind_call && !strncmp(names[i], "INSTRUMENTED_", 13), names);
 	}
 	return err;
 }
@@ -368,17 +371,17 @@ static int end_sites(struct finder *f)
 	int err, op = opmap__number(f->opmap, "RETURN_VALUE");
 
 	if (f->layout->frame_is_entry != OFF_NONE) {
-		err = handler_sites(f, SITE_FRAME_RETURN, returns);
+		err = handler_sites(f, SITE_FRAME_RETURN, returns, false);
 		return err ? err : unwind_site(f);
 	}
 	if (!elf_file__symbol(f->elf, "_PyEval_FrameClearAndPop", &sym))
 		return straight_site(f, SITE_FRAME_END, "_PyEval_FrameClearAndPop", sym.addr, INSN_REG_MASK(ARG1),
-				     INSN_REG_MASK(ARG0), NULL);
+				     INSN_REG_MASK(ARG0), false, NULL);
 	if (op < 0 || call_with_frame(f, f->table[op], INSN_REG_MASK(f->frame_reg), &callee, &second) || !second)
 		return diag_error(-DIAG_NO_SITE, "the place where frames end was not found in build %s",
 				  elf_file__build_id(f->elf));
 	return straight_site(f, SITE_FRAME_END, "_PyEvalFrameClearAndPop", callee, INSN_REG_MASK(ARG1),
-			     INSN_REG_MASK(ARG0), NULL);
+			     INSN_REG_MASK(ARG0), false, NULL);
 }
 
 static int opcode_sites(struct finder *f)
@@ -392,9 +395,9 @@ static int opcode_sites(struct finder *f)
 	if (!err)
 		err = collect_jumps(f);
 	if (!err)
-		err = handler_sites(f, SITE_OPCODE_RESUME, resume);
+		err = handler_sites(f, SITE_OPCODE_RESUME, resume, false);
 	if (!err)
-		err = handler_sites(f, SITE_OPCODE_YIELD, yield);
+		err = handler_sites(f, SITE_OPCODE_YIELD, yield, true);
 	return err ? err : end_sites(f);
 }
 
@@ -410,7 +413,7 @@ static int enter_site(struct finder *f)
 		if (insn.store && insn.disp == f->layout->tstate_frame && (arg0 | arg1) & INSN_REG_MASK(insn.reg) &&
 		    insn.base != 4)
 			return straight_site(f, SITE_FRAME_ENTER, "_PyEval_EvalFrameDefault", at + insn.len,
-					     INSN_REG_MASK(insn.reg), INSN_REG_MASK(insn.base), NULL);
+					     INSN_REG_MASK(insn.reg), INSN_REG_MASK(insn.base), false, NULL);
 		arg0 = follow(arg0, &insn);
 		arg1 = follow(arg1, &insn);
 		at += insn.len;
@@ -479,7 +482,7 @@ static int dealloc_site(struct finder *f)
 	    !elf_file__is_code(f->elf, dealloc))
 		return diag_error(-DIAG_NO_SITE, "the deallocator of code objects was not found in build %s",
 				  elf_file__build_id(f->elf));
-	return straight_site(f, SITE_CODE_DEALLOC, "code_dealloc", dealloc, INSN_REG_MASK(ARG0), 0, NULL);
+	return straight_site(f, SITE_CODE_DEALLOC, "code_dealloc", dealloc, INSN_REG_MASK(ARG0), 0, false, NULL);
 }
 
 int site_set__find(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
