@@ -26,7 +26,8 @@ const struct layout *pyobj_reader__layout(const struct pyobj_reader *r);
  * 0, or -EINVAL when it is no str, or mem__read's codes. Not reported. */
 int pyobj__str(struct pyobj_reader *r, uint64_t obj, char *buf, size_t size);
 
-/* Calls fn for each (key, value) of a dict in its order; combined and split tables. At most 1,000,000 entries.
+/* Calls fn for each (key, value) of a dict in its order (a split table: in the order of its shared keys). At most
+ * 1,000,000 entries.
  * fn returning non-zero stops, and that is returned. -EINVAL when it is no dict. */
 int pyobj__dict_each(struct pyobj_reader *r, uint64_t dict, int (*fn)(uint64_t key, uint64_t value, void *ctx),
 		     void *ctx);
@@ -48,10 +49,11 @@ struct pyfunc {
 };
 
 /*
- * All functions that can be reached now: from sys.modules, through module dicts, classes (nested ones too), static and
- * class methods, properties, decorated functions (closures and __wrapped__) and the code objects among the constants of
- * code objects. Each code object once; only those whose module is the module that they are found in (what a module
- * imports is not its own); `<module>` and class bodies are not functions. Strings live during the call of fn only.
+ * All functions that can be reached now: from sys.modules, through module dicts, classes (nested ones too) and their
+ * bases, static and class methods, properties, closures, defaults, attributes of functions (`__wrapped__`), small
+ * containers and instances up to a few steps away, and the code objects among the constants of code objects. Each code
+ * object once; only those whose module is in sys.modules; `<module>` and class bodies are not functions. Not found is
+ * what only data further away, a large container or a running frame holds. Strings live during the call of fn only.
  * fn returning non-zero stops, and that is returned. Else 0 or a code that was reported.
  */
 int pyobj_each_function(struct pyobj_reader *r, int (*fn)(const struct pyfunc *f, void *ctx), void *ctx);
