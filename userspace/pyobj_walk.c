@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diag.h"
+
 #define NAME_MAX_BYTES 1024
 #define VISITS_MAX 2000000
 #define DATA_MAX 300000 /* objects that are neither code nor classes */
@@ -38,6 +40,7 @@ struct walk {
 	struct list data;    /* struct item, a queue */
 	size_t data_next;
 	size_t entries_next; /* of the table: whose constants were not looked at yet */
+	bool cut;	     /* the bound was reached: something may be missing */
 };
 
 struct nested {
@@ -74,8 +77,13 @@ static int only_ours(int err)
 static int push(struct walk *w, struct list *to, uint64_t obj, unsigned depth)
 {
 	struct item *item;
-	int err = w->visited.used < VISITS_MAX ? addrmap__add(&w->visited, obj, NULL) : 0;
+	int err;
 
+	if (w->visited.used >= VISITS_MAX) {
+		w->cut = true;
+		return 0;
+	}
+	err = addrmap__add(&w->visited, obj, NULL);
 	if (err <= 0)
 		return only_ours(err);
 	item = list__add(to, sizeof(*item), 1);
@@ -388,6 +396,9 @@ int pyobj_walk(struct pyobj_reader *r, uint64_t globals, int (*fn)(const struct 
 		if (!err)
 			err = drain(&w);
 	}
+	if (w.cut)
+		diag_warn("more than %d objects hang on the modules of the process: functions may be missing",
+			  VISITS_MAX);
 	if (!err)
 		err = table__report(&w.table, fn, ctx);
 	table__clear(&w.table);

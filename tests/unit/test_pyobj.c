@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define FUNC_FLAGS (CO_OPTIMIZED | CO_NEWLOCALS)
-#define DAMAGES 400 /* worlds with random damage, a version */
+#define DAMAGES 200 /* worlds with random damage, a version */
 
 static void silent(enum diag_level level, const char *message, void *ctx)
 {
