@@ -1,21 +1,21 @@
 """What a probed call costs: bare, with the floor, profiled in full, and profiled with a pattern that nothing matches."""
 import json
-import statistics
 import time
 
 from figures import goal, heading, ratios, summary, table
 from processes import Failed, Floor, Profile, Target
 
-ROUNDS = 20000  # of five calls each: one sample; the first samples settle what is not known yet
-SAMPLES = 5
+ROUNDS = 1000  # of five calls each: one sample, short enough for some that nothing disturbs
+SETTLE = 20  # samples that are not counted: what is not known yet is announced and classified
+SAMPLES = 60
 
 
 def sample(target):
-    """One run: the median of a few samples, after two that are not counted."""
-    for _ in range(2):
+    """One run: the least of many samples, since what disturbs only adds."""
+    for _ in range(SETTLE):
         target.ask(ROUNDS)
-    time.sleep(0.1)  # what was announced in them is classified meanwhile
-    return statistics.median(float(target.ask(ROUNDS)) for _ in range(SAMPLES))
+    time.sleep(0.1)
+    return min(float(target.ask(ROUNDS)) for _ in range(SAMPLES))
 
 
 def hits_of(profile, function):
@@ -48,7 +48,7 @@ def floored(target, options, sites):
 
 def measure(python, options):
     """The runs of each variant, the variants taking turns, and the sites."""
-    sites, calls = [], 2 * ROUNDS * (2 + SAMPLES)
+    sites, calls = [], 2 * ROUNDS * (SETTLE + SAMPLES)
     variants = {
         'bare': sample,
         'floor': lambda target: floored(target, options, sites),
@@ -56,7 +56,7 @@ def measure(python, options):
         'nothing': lambda target: profiled(target, options, 'no.such.module.**', 0),
     }
     runs = {name: [] for name in variants}
-    with Target(python.path, 'calls') as target:
+    with Target(python.path, 'calls', first=True) as target:
         for turn in range(options.runs):
             for name in (list(variants) * 2)[turn % 4:turn % 4 + 4]:
                 runs[name].append(variants[name](target))
