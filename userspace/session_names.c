@@ -3,6 +3,8 @@
  * the threads' names. The programs read the strings at the moment of the first call; what they could not read
  * (wide characters, long names) is read here, while the objects most likely still live.
  */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,19 +48,53 @@ static void read_module(struct session_proc *proc, uint64_t globals, char *buf, 
 		snprintf(buf, size, "?");
 }
 
-/* The qualified name of a code object that has none (to 3.10). */
-static void read_qualname(struct session_proc *proc, const struct wire_event_code *event, char *buf, size_t size)
+/* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
+static bool code_lives(struct session *s, const struct wire_event_code *event)
 {
-	char name[WIRE_NAME_MAX];
+	uint64_t key = (event->code & ((1ULL << 48) - 1)) | (uint64_t)event->slot << 48;
+	uint32_t func;
+
+	return !bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.codes), &key, &func) && func == event->func;
+}
+
+/* The qualified name of a code object that has none (to 3.10). What was found is believed only if the code object lived
+ * until then: its memory may have become another's. */
+static void read_qualname(struct session *s, struct session_proc *proc, const struct wire_event_code *event, char *buf,
+			  size_t size)
+{
+	char name[WIRE_FILE_MAX];
 
 	if (!proc->reader || pyobj__qualname(proc->reader, event->globals, event->code, name, sizeof(name)))
 		return;
-	snprintf(buf, size, "%s", name);
+	if (code_lives(s, event))
+		snprintf(buf, size, "%s", name);
+}
+
+/* What the programs could not read at the event, from objects that may have changed since. */
+static void read_late(struct session *s, struct session_proc *proc, const struct wire_event_code *event, char *module,
+		      char *name, char *file, size_t size)
+{
+	char late[3][WIRE_FILE_MAX] = { "", "", "" };
+
+	if (!(event->readable & 1))
+		read_module(proc, event->globals, late[0], sizeof(late[0]));
+	if (!(event->readable & 2))
+		pyobj__str(proc->reader, event->name_obj, late[1], sizeof(late[1]));
+	if (!(event->readable & 4))
+		pyobj__str(proc->reader, event->file_obj, late[2], sizeof(late[2]));
+	if (!code_lives(s, event))
+		return;
+	if (late[0][0])
+		snprintf(module, size, "%s", late[0]);
+	if (late[1][0])
+		snprintf(name, size, "%s", late[1]);
+	if (late[2][0])
+		snprintf(file, size, "%s", late[2]);
 }
 
 void session_on_code(struct session *s, const struct wire_event_code *event)
 {
-	char module[WIRE_FILE_MAX], name[WIRE_FILE_MAX], file[4096];
+	char module[WIRE_FILE_MAX], name[WIRE_FILE_MAX], file[WIRE_FILE_MAX];
 	struct session_func *func = session_func(s, event->func);
 	struct session_proc *proc = session_proc(s, event->slot);
 
@@ -67,16 +103,10 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 	snprintf(module, sizeof(module), "%.*s", WIRE_NAME_MAX - 1, event->module);
 	snprintf(name, sizeof(name), "%.*s", WIRE_NAME_MAX - 1, event->name);
 	snprintf(file, sizeof(file), "%.*s", WIRE_FILE_MAX - 1, event->file);
-	if (proc->reader) {
-		if (!(event->readable & 1))
-			read_module(proc, event->globals, module, sizeof(module));
-		if (!(event->readable & 2) && pyobj__str(proc->reader, event->name_obj, name, sizeof(name)))
-			snprintf(name, sizeof(name), "?");
-		if (!(event->readable & 4) && pyobj__str(proc->reader, event->file_obj, file, sizeof(file)))
-			file[0] = 0;
-	}
+	if (proc->reader && event->readable != 7)
+		read_late(s, proc, event, module, name, file, sizeof(module));
 	if (s->builds[proc->build].layout->code_qualname == OFF_NONE)
-		read_qualname(proc, event, name, sizeof(name));
+		read_qualname(s, proc, event, name, sizeof(name));
 	func->slot = event->slot;
 	func->module = strdup(module[0] ? module : "?");
 	func->qualname = strdup(name[0] ? name : "?");
