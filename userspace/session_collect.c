@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "diag.h"
-#include "layout.h"
 #include "profile.h"
 #include "session_priv.h"
 

@@ -9,15 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "diag.h"
 #include "layout.h"
 #include "mem.h"
 #include "pattern.h"
 #include "pyobj.h"
 #include "session_priv.h"
-#include "target.h"
 
 #define THREAD_NAME_TRIES 5
+#define NAME_BYTES 1024 /* longer names and paths are cut */
 
 struct session_func *session_func(struct session *s, uint32_t id)
 {
@@ -62,7 +61,7 @@ static bool code_lives(struct session *s, const struct wire_event_code *event)
 static void read_qualname(struct session *s, struct session_proc *proc, const struct wire_event_code *event, char *buf,
 			  size_t size)
 {
-	char name[WIRE_FILE_MAX];
+	char name[NAME_BYTES];
 
 	if (!proc->reader || pyobj__qualname(proc->reader, event->globals, event->code, name, sizeof(name)))
 		return;
@@ -74,7 +73,7 @@ static void read_qualname(struct session *s, struct session_proc *proc, const st
 static void read_late(struct session *s, struct session_proc *proc, const struct wire_event_code *event, char *module,
 		      char *name, char *file, size_t size)
 {
-	char late[3][WIRE_FILE_MAX] = { "", "", "" };
+	char late[3][NAME_BYTES] = { "", "", "" };
 
 	if (!(event->readable & 1))
 		read_module(proc, event->globals, late[0], sizeof(late[0]));
@@ -94,7 +93,7 @@ static void read_late(struct session *s, struct session_proc *proc, const struct
 
 void session_on_code(struct session *s, const struct wire_event_code *event)
 {
-	char module[WIRE_FILE_MAX], name[WIRE_FILE_MAX], file[WIRE_FILE_MAX];
+	char module[NAME_BYTES], name[NAME_BYTES], file[NAME_BYTES];
 	struct session_func *func = session_func(s, event->func);
 	struct session_proc *proc = session_proc(s, event->slot);
 

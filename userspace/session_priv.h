@@ -9,6 +9,9 @@
 #include "site.h"
 #include "skel.h"
 
+struct elf_file;
+struct prove_child;
+struct py_version;
 struct pyobj_reader;
 struct ring_buffer;
 
@@ -97,11 +100,34 @@ struct session_func *session_func(struct session *s, uint32_t id);
 /* The profile of one process, or with 0 of all but trials. 0, or a code that was reported. */
 int session_collect(struct session *s, uint32_t slot, struct profile **out);
 
-/* session.c */
+/* session_build.c */
+/* The build of an interpreter's file: known, or found and proved now (on `child`, where that is not NULL). Its index, or
+ * a code that was reported. */
+int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
+		       const char *path, const struct prove_child *child);
+
+/* session_attach.c */
+int session_attach_sites(struct session *s, const struct session_proc *proc, pid_t pid, bool yields);
+int session_attach_yields(struct session *s, size_t build);
+int session_attach_all(struct session *s);
+void session_detach(struct session *s);
+
+/* session_proc.c */
+struct session_proc *session_proc(const struct session *s, uint32_t slot);
+/* Processor time is counted from now on. */
+void session_start_clocks(struct session *s);
+/* Looks at each process: ended, processor time. */
+void session_check_procs(struct session *s);
+/* Opens a process that was only announced: forked, or started by us. */
+void session_proc_open(struct session_proc *proc);
+void session_proc_end(struct session_proc *proc);
+void session_proc_free(struct session_proc *proc);
+bool session_is_trial(const struct session *s, uint32_t slot);
+void session_on_fork(struct session *s, const struct wire_event_proc *event);
 int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot);
 int session_prove_end(struct session *s, size_t build, uint32_t slot, struct profile **out);
-void session_on_fork(struct session *s, const struct wire_event_proc *event);
-struct session_proc *session_proc(const struct session *s, uint32_t slot);
+
+/* session.c */
 uint64_t monotonic_ns(void);
 
 #endif

@@ -1,0 +1,109 @@
+/*
+ * session_attach: the links of a session: which sites are probed, in which processes, and when.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diag.h"
+#include "probe.h"
+#include "pattern.h"
+#include "pyobj.h"
+#include "session_priv.h"
+#include "target.h"
+
+/* Attaches the sites of a build that do, or do not, see yields, in a process's file, for that process or for all. */
+int session_attach_sites(struct session *s, const struct session_proc *proc, pid_t pid, bool yields)
+{
+	const struct session_build *build = &s->builds[proc->build];
+	struct probe_point points[SITE_MAX];
+	struct probe_links **bigger, *links;
+	size_t n = 0;
+	int err;
+
+	for (size_t i = 0; i < build->sites.n; i++)
+		if ((build->sites.sites[i].kind == SITE_OPCODE_YIELD) == yields)
+			points[n++] = (struct probe_point){
+				.file_offset = build->sites.sites[i].file_offset,
+				.cookie = build->first_site + i,
+			};
+	if (!n)
+		return 0;
+	bigger = realloc(s->links, (s->nlinks + 1) * sizeof(*bigger));
+	if (!bigger)
+		return diag_error(-ENOMEM, "out of memory");
+	s->links = bigger;
+	err = probe_links__attach(proc->open_path, pid, s->skel->progs.probe, points, n, s->multi, &links);
+	if (!err)
+		s->links[s->nlinks++] = links;
+	return err;
+}
+
+/* All processes of one build share its sites; each gets links of its own where the kernel can limit a probe to a
+ * process, so that no other one pays. Children forked later are reached by unlimited probes only. */
+static int attach_build(struct session *s, size_t build, bool yields)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->nprocs && !err; i++) {
+		if (s->procs[i]->build != build || s->procs[i]->ended || !s->procs[i]->open_path)
+			continue;
+		if (s->procs[i]->target && !target__alive(s->procs[i]->target))
+			return diag_error(-DIAG_GONE, "process %d ended before it could be watched",
+					  (int)s->procs[i]->pid);
+		err = session_attach_sites(s, s->procs[i], s->limited ? s->procs[i]->pid : 0, yields);
+		if (!s->limited)
+			break;
+	}
+	return err;
+}
+
+static int on_loaded_generator(const struct pyfunc *f, void *ctx)
+{
+	const struct session *s = ctx;
+
+	return f->flags & SESSION_CO_GENERATORS && pattern_set__match(s->patterns, f->module, f->qualname);
+}
+
+/* Whether generators that are loaded now match. A process that cannot be asked yet may hold some. */
+static bool has_generators(struct session *s, size_t build)
+{
+	for (size_t i = 0; i < s->nprocs; i++)
+		if (s->procs[i]->build == build && !s->procs[i]->ended &&
+		    (!s->procs[i]->reader || pyobj_each_function(s->procs[i]->reader, on_loaded_generator, s) > 0))
+			return true;
+	return false;
+}
+
+/* The probes that see yields are single-stepped in many builds, and paid by all generators of the process: they are
+ * attached only once a generator matches. From then on generators can be timed. */
+int session_attach_yields(struct session *s, size_t build)
+{
+	int err = attach_build(s, build, true);
+
+	if (!err)
+		__atomic_store_n(&s->skel->bss->builds[build].yields_live, 1, __ATOMIC_RELEASE);
+	return err;
+}
+
+int session_attach_all(struct session *s)
+{
+	int err = 0;
+
+	s->limited = s->cost.thread_filter && !s->opts.tree;
+	for (size_t b = 0; b < s->nbuilds && !err; b++) {
+		s->builds[b].wants_yields = s->builds[b].yields_attached = has_generators(s, b);
+		err = attach_build(s, b, false);
+		if (!err && s->builds[b].yields_attached)
+			err = session_attach_yields(s, b);
+	}
+	return err;
+}
+
+void session_detach(struct session *s)
+{
+	for (size_t i = 0; i < s->nlinks; i++)
+		probe_links__free(s->links[i]);
+	free(s->links);
+	s->links = NULL;
+	s->nlinks = 0;
+}

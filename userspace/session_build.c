@@ -1,0 +1,174 @@
+/*
+ * session_build: what is known of an interpreter's build, by its file: sites, offsets, and whether they were proved.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "diag.h"
+#include "elf.h"
+#include "layout.h"
+#include "opmap.h"
+#include "pattern.h"
+#include "prove.h"
+#include "session_priv.h"
+#include "target.h"
+#include "verdict.h"
+
+static void fill_build(struct wire_build *b, const struct layout *l)
+{
+	int32_t low = l->frame_code < l->frame_previous ? l->frame_code : l->frame_previous;
+
+	*b = (struct wire_build){
+		.head = low,
+		.head_code = (uint32_t)(l->frame_code - low) / 8,
+		.head_previous = (uint32_t)(l->frame_previous - low) / 8,
+		.frame_globals = l->frame_globals,
+		.frame_owner = l->frame_owner,
+		.frame_owner_c = l->frame_owner_c,
+		.frame_instr = l->frame_instr,
+		.frame_lasti = l->frame_lasti,
+		.frame_stacktop = l->frame_stacktop,
+		.frame_state = l->frame_state,
+		.frame_state_suspended = l->frame_state_suspended,
+		.code_flags = l->code_flags,
+		.code_firstlineno = l->code_firstlineno,
+		.code_filename = l->code_filename,
+		.code_name = l->code_name,
+		.code_qualname = l->code_qualname,
+		.unicode_length = l->unicode_length,
+		.unicode_state = l->unicode_state,
+		.unicode_kind_shift = l->unicode_kind_shift,
+		.unicode_compact_shift = l->unicode_compact_shift,
+		.unicode_ascii_shift = l->unicode_ascii_shift,
+		.unicode_ascii_data = l->unicode_ascii_data,
+		.unicode_compact_data = l->unicode_compact_data,
+		.dict_keys = l->dict_keys,
+		.keys_size = l->keys_size,
+		.keys_log2_index_bytes = l->keys_log2_index_bytes,
+		.keys_kind = l->keys_kind,
+		.keys_kind_general = l->keys_kind_general,
+		.keys_nentries = l->keys_nentries,
+		.keys_indices = l->keys_indices,
+		.tstate_exc = l->tstate_exc,
+		.ob_type = l->ob_type,
+	};
+}
+
+/* The addresses of the interpreter's own objects. 0, or a code that was reported. */
+static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
+{
+	struct elf_symbol sym;
+
+	if (elf_file__symbol(elf, "PyCode_Type", &sym))
+		return diag_error(-DIAG_NO_SITE, "PyCode_Type is not exported by build %s", elf_file__build_id(elf));
+	b->code_type = sym.addr;
+	return 0;
+}
+
+static const char *why_backend(const struct site_set *sites)
+{
+	return strcmp(sites->backend, "frame") ? "opcode handlers see every call of Python 3.11 and later"
+					       : "up to Python 3.10 every call passes the evaluation function";
+}
+
+/* A site as the programs know it. */
+static struct wire_site wire_site(const struct session *s, size_t build, const struct site *site)
+{
+	static const struct {
+		uint8_t kind, outcome;
+	} kinds[SITE_KINDS] = {
+		[SITE_OPCODE_RESUME] = { WIRE_SITE_RESUME, WIRE_OUTCOME_ASK },
+		[SITE_OPCODE_YIELD] = { WIRE_SITE_YIELD, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_END] = { WIRE_SITE_END, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_RETURN] = { WIRE_SITE_END, WIRE_OUTCOME_RETURNED },
+		[SITE_FRAME_UNWIND] = { WIRE_SITE_END, WIRE_OUTCOME_RAISED },
+		[SITE_FRAME_ENTER] = { WIRE_SITE_ENTER, WIRE_OUTCOME_ASK },
+		[SITE_FRAME_LEAVE] = { WIRE_SITE_LEAVE, WIRE_OUTCOME_ASK },
+		[SITE_CODE_DEALLOC] = { WIRE_SITE_DEALLOC, WIRE_OUTCOME_ASK },
+	};
+
+	return (struct wire_site){
+		.build = (uint8_t)build,
+		.kind = kinds[site->kind].kind,
+		.outcome = kinds[site->kind].outcome,
+		.frame_reg = site->frame_reg,
+		.tstate_reg = site->tstate_reg,
+		.cost_ns = (uint32_t)(site->emulated ? s->cost.ns_per_dropped_hit : s->cost.ns_per_stepped_hit),
+		.addr = site->addr,
+	};
+}
+
+static int set_sites(struct session *s, size_t b)
+{
+	struct session_build *build = &s->builds[b];
+
+	if (s->next_site + build->sites.n > WIRE_MAX_SITES - COST_SITES)
+		return diag_error(-E2BIG, "too many different Python builds at once");
+	build->first_site = s->next_site;
+	s->next_site += build->sites.n;
+	for (size_t i = 0; i < build->sites.n; i++)
+		s->skel->bss->sites[build->first_site + i] = wire_site(s, b, &build->sites.sites[i]);
+	return 0;
+}
+
+/* Proves the sites of a build: known from before, or on a throw-away child. Its index, or a code that was reported. */
+static int prove(struct session *s, size_t b, const struct prove_child *child)
+{
+	struct session_build *build = &s->builds[b];
+	struct pattern_set *patterns = s->patterns;
+	int err;
+
+	if (verdict_known(build->build_id, &build->sites))
+		return (int)b;
+	err = prove_patterns(&s->patterns);
+	if (!err) {
+		err = prove_build(s, b, child);
+		pattern_set__free(s->patterns);
+	}
+	s->patterns = patterns;
+	if (err < 0)
+		return err;
+	build->unproved = err == 0;
+	if (err)
+		verdict_store(build->build_id, &build->sites);
+	return (int)b;
+}
+
+int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
+		       const char *path, const struct prove_child *child)
+{
+	const char *id = elf_file__build_id(elf);
+	const struct layout *layout = layout__find(version->major, version->minor);
+	const struct opmap *opmap = opmap__find(version->major, version->minor);
+	struct session_build *build = &s->builds[s->nbuilds];
+	int err;
+
+	for (size_t i = 0; i < s->nbuilds; i++)
+		if (id[0] && !strcmp(s->builds[i].build_id, id))
+			return (int)i;
+	if (!layout || !opmap)
+		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s (build %s), which is not known", path,
+				  version->text, id[0] ? id : "without a build-id");
+	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
+		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
+	err = site_set__find(elf, layout, opmap, &build->sites);
+	if (err)
+		return err;
+	if (s->opts.backend && strcmp(s->opts.backend, build->sites.backend))
+		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
+				  s->opts.backend, version->text, build->sites.backend);
+	build->layout = layout;
+	build->build_id = strdup(id);
+	build->why = strdup(why_backend(&build->sites));
+	if (!build->build_id || !build->why)
+		return diag_error(-ENOMEM, "out of memory");
+	fill_build(&s->skel->bss->builds[s->nbuilds], layout);
+	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
+	if (!err)
+		err = set_sites(s, s->nbuilds);
+	if (err)
+		return err;
+	s->nbuilds++;
+	return child ? prove(s, s->nbuilds - 1, child) : (int)s->nbuilds - 1;
+}
