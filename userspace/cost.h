@@ -16,8 +16,9 @@ struct cost {
 	double ns_per_hit;	   /* of a matching function, on an instruction that the kernel emulates */
 	double ns_per_dropped_hit; /* of one that does not match */
 	double ns_per_stepped_hit; /* the same on an instruction that is single-stepped */
-	struct probe_links *links; /* of the measurement: slow to take out, so the caller does it when there is time */
-	bool thread_filter;	   /* a probe for one process fires in all of its threads */
+	struct probe_links
+		*links;	    /* of the measurement: the caller's, who takes them out when there is time: it is slow */
+	bool thread_filter; /* a probe for one process fires in all of its threads */
 };
 
 /* Measures with the loaded programs of `skel`, which must not be live; leaves its maps as they were, except that ids

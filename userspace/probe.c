@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -14,6 +15,8 @@
 
 #include "diag.h"
 #include "elf.h"
+
+#define PROBE_FREE_MAX 16 /* links that are taken out at the same time */
 
 struct probe_links {
 	int fd;			 /* uprobe_multi link, or -1 */
@@ -166,4 +169,25 @@ void probe_links__free(struct probe_links *links)
 		bpf_link__destroy(links->links[i]);
 	free(links->links);
 	free(links);
+}
+
+static void *free_one(void *links)
+{
+	probe_links__free(links);
+	return NULL;
+}
+
+void probe_links__free_all(struct probe_links **links, size_t n)
+{
+	pthread_t threads[PROBE_FREE_MAX];
+	size_t started = 0;
+
+	for (; n > PROBE_FREE_MAX; n--)
+		probe_links__free(links[n - 1]);
+	while (started < n && !pthread_create(&threads[started], NULL, free_one, links[started]))
+		started++;
+	for (size_t i = started; i < n; i++)
+		probe_links__free(links[i]);
+	for (size_t i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
 }

@@ -40,4 +40,7 @@ int probe_self_offset(const void *code, uint64_t *file_offset);
 /* Detaches all. Closing the file descriptors does it, so it also happens when we are killed. */
 void probe_links__free(struct probe_links *links);
 
+/* The same for several at once: each waits for grace periods of the kernel, so they wait together. */
+void probe_links__free_all(struct probe_links **links, size_t n);
+
 #endif

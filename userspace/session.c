@@ -105,6 +105,8 @@ static int measure_cost(struct session *s)
 	struct ring_buffer *ring;
 	int err = cost__measure(s->skel, s->multi, &s->cost);
 
+	if (!err)
+		err = session_keep_links(s, s->cost.links);
 	if (err)
 		return err;
 	ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_nothing, NULL, NULL);
@@ -232,8 +234,6 @@ void session__stop(struct session *s)
 	if (s->live_ns)
 		check_targets(s);
 	session_detach(s);
-	probe_links__free(s->cost.links);
-	s->cost.links = NULL;
 	if (s->ring && s->live_ns)
 		ring_buffer__consume(s->ring);
 	pylu__detach(s->skel);

@@ -11,12 +11,25 @@
 #include "session_priv.h"
 #include "target.h"
 
+int session_keep_links(struct session *s, struct probe_links *links)
+{
+	struct probe_links **bigger = realloc(s->links, (s->nlinks + 1) * sizeof(struct probe_links *));
+
+	if (!bigger) {
+		probe_links__free(links);
+		return diag_error(-ENOMEM, "out of memory");
+	}
+	s->links = bigger;
+	s->links[s->nlinks++] = links;
+	return 0;
+}
+
 /* Attaches the sites of a build that do, or do not, see yields, in a process's file, for that process or for all. */
 int session_attach_sites(struct session *s, const struct session_proc *proc, pid_t pid, bool yields)
 {
 	const struct session_build *build = &s->builds[proc->build];
 	struct probe_point points[SITE_MAX];
-	struct probe_links **bigger, *links;
+	struct probe_links *links;
 	size_t n = 0;
 	int err;
 
@@ -28,14 +41,8 @@ int session_attach_sites(struct session *s, const struct session_proc *proc, pid
 			};
 	if (!n)
 		return 0;
-	bigger = realloc(s->links, (s->nlinks + 1) * sizeof(*bigger));
-	if (!bigger)
-		return diag_error(-ENOMEM, "out of memory");
-	s->links = bigger;
 	err = probe_links__attach(proc->open_path, pid, s->skel->progs.probe, points, n, s->multi, &links);
-	if (!err)
-		s->links[s->nlinks++] = links;
-	return err;
+	return err ? err : session_keep_links(s, links);
 }
 
 /* All processes of one build share its sites; each gets links of its own where the kernel can limit a probe to a
@@ -101,8 +108,7 @@ int session_attach_all(struct session *s)
 
 void session_detach(struct session *s)
 {
-	for (size_t i = 0; i < s->nlinks; i++)
-		probe_links__free(s->links[i]);
+	probe_links__free_all(s->links, s->nlinks);
 	free(s->links);
 	s->links = NULL;
 	s->nlinks = 0;

@@ -107,6 +107,8 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 		       const char *path, const struct prove_child *child);
 
 /* session_attach.c */
+/* Takes links over until session_detach. 0, or -ENOMEM, reported: then they are taken out at once. */
+int session_keep_links(struct session *s, struct probe_links *links);
 int session_attach_sites(struct session *s, const struct session_proc *proc, pid_t pid, bool yields);
 int session_attach_yields(struct session *s, size_t build);
 int session_attach_all(struct session *s);
