@@ -181,7 +181,9 @@ __noinline int code_announce(const struct wire_build *b, u64 frame, u64 code, u3
 /* Whether an object is a code object: its type is PyCode_Type. */
 static __always_inline int is_code(const struct wire_build *b, u32 slot, u64 code)
 {
-	return read_u64(code + b->ob_type) == b->code_type + proc_of(slot)->bias;
+	const struct wire_proc *proc = proc_of(slot);
+
+	return read_u64(code + b->ob_type) == (proc->code_type ? proc->code_type : b->code_type + proc->bias);
 }
 
 /* Whether a frame is one of the interpreter's own, between C and Python (3.12 on). */

@@ -75,10 +75,11 @@ struct wire_stats {
 /* What is per process. */
 struct wire_proc {
 	u32 tgid;
-	u32 launched; /* we started it: it may exec until the interpreter runs */
-	u64 bias;     /* run-time address less virtual address in the file, from the last hit */
-	u64 hits;     /* probe hits */
-	u64 open;     /* frames that have a record and have not ended */
+	u32 launched;  /* we started it: it may exec until the interpreter runs */
+	u64 code_type; /* run-time address of PyCode_Type, 0: by the build's and the bias */
+	u64 bias;      /* run-time address less virtual address in the file, from the last hit */
+	u64 hits;      /* probe hits */
+	u64 open;      /* frames that have a record and have not ended */
 	struct wire_stats stats;
 };
 

@@ -112,7 +112,7 @@ static int set_sites(struct session *s, size_t b)
 	return 0;
 }
 
-/* Proves the sites of a build: known from before, or on a throw-away child. Its index, or a code that was reported. */
+/* Proves the sites of a build: known from before, or on a throw-away child where there can be one (else NULL). Its index, or a code that was reported. */
 static int prove(struct session *s, size_t b, const struct prove_child *child)
 {
 	struct session_build *build = &s->builds[b];
@@ -120,6 +120,9 @@ static int prove(struct session *s, size_t b, const struct prove_child *child)
 	int err;
 
 	if (verdict_known(build->build_id, &build->sites))
+		return (int)b;
+	build->unproved = true;
+	if (!child)
 		return (int)b;
 	err = prove_patterns(&s->patterns);
 	if (!err) {
@@ -129,9 +132,10 @@ static int prove(struct session *s, size_t b, const struct prove_child *child)
 	s->patterns = patterns;
 	if (err < 0)
 		return err;
-	build->unproved = err == 0;
-	if (err)
+	if (err) {
+		build->unproved = false;
 		verdict_store(build->build_id, &build->sites);
+	}
 	return (int)b;
 }
 
@@ -170,5 +174,5 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	if (err)
 		return err;
 	s->nbuilds++;
-	return child ? prove(s, s->nbuilds - 1, child) : (int)s->nbuilds - 1;
+	return prove(s, s->nbuilds - 1, child);
 }

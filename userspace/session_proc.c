@@ -87,6 +87,9 @@ static int watch(struct session *s, struct session_proc *proc, bool launched)
 	if (proc->slot >= WIRE_MAX_PROCS)
 		return diag_error(-E2BIG, "more than %d processes", WIRE_MAX_PROCS);
 	s->skel->bss->procs[proc->slot] = (struct wire_proc){ .tgid = tgid, .launched = launched };
+	/* A program that embeds the interpreter may hold the type itself, by a copy relocation. */
+	if (proc->target)
+		target__symbol(proc->target, "PyCode_Type", &s->skel->bss->procs[proc->slot].code_type);
 	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.tgids), &tgid, &proc->slot, BPF_ANY))
 		return diag_error(-errno, "cannot watch process %d: %s", (int)proc->pid, strerror(errno));
 	return 0;
