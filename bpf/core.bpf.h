@@ -70,7 +70,7 @@ struct { /* code object | slot << 48 -> function id */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, WIRE_MAX_FRAMES);
 	__type(key, u64);
 	__type(value, struct wire_frame);
 } frames SEC(".maps");
@@ -78,7 +78,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, WIRE_MAX_NODES);
 	__type(key, struct wire_node_key);
 	__type(value, struct wire_node);
 } nodes SEC(".maps");
@@ -86,7 +86,7 @@ struct {
 struct { /* node id -> time that its generators' slices took from this node though they belong to another */
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, WIRE_MAX_NODES);
 	__type(key, u32);
 	__type(value, s64);
 } foreign SEC(".maps");

@@ -9,6 +9,8 @@
 #define WIRE_MAX_BUILDS 8
 #define WIRE_MAX_PROCS 4096 /* slot 0 is our own process: the measurement of the cost per hit */
 #define WIRE_MAX_FUNCS (1 << 20)
+#define WIRE_MAX_FRAMES (1 << 18) /* the maps below take memory as they fill, at most some 40 and 120 MB */
+#define WIRE_MAX_NODES (1 << 18)
 #define WIRE_MAX_THREADS (1 << 14) /* later ones share the counters of earlier ones */
 #define WIRE_MAX_WALK 1024	   /* frames that a search for the nearest matching caller looks at */
 #define WIRE_MAX_PREATTACH 512	   /* frames of a stack that was there before us */

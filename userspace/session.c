@@ -18,8 +18,8 @@
 #include "probe.h"
 #include "pyobj.h"
 
-#define CHECK_NS 100000000ULL	       /* how often we look whether the targets live */
-#define FRAMES_HIGH ((1ULL << 20) / 2) /* entries in the frames map from which ended frames leave it at once */
+#define CHECK_NS 100000000ULL		  /* how often we look whether the targets live */
+#define FRAMES_HIGH (WIRE_MAX_FRAMES / 2) /* entries in the frames map from which ended frames leave it at once */
 
 uint64_t monotonic_ns(void)
 {
