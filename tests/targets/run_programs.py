@@ -38,7 +38,9 @@ def deep(path, counts, number, fn, *args):
     """Calls `fn`, which recurses into itself to the limit. A profile, trace or signal function has no room to run there and
     would change what the program does, so all of them are off meanwhile; the program's own counter is the truth."""
     before = counts()
-    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    # Not by a mask: the signal may come in another thread, and its handler runs in this one.
+    interval = signal.setitimer(signal.ITIMER_REAL, 0)[1]
+    old_handler = signal.signal(signal.SIGALRM, signal.SIG_IGN)  # one may still be under way
     if recorder is not None:
         recorder.pause()
         try:
@@ -57,7 +59,8 @@ def deep(path, counts, number, fn, *args):
             sys.monitoring.set_events(3, old_events)
         sys.setprofile(old_profile)
         sys.settrace(old_trace)
-        signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+        signal.signal(signal.SIGALRM, old_handler)
+        signal.setitimer(signal.ITIMER_REAL, interval, interval)
 
 
 def run_one(path, counters):

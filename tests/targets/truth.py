@@ -57,7 +57,7 @@ class Recorder:
 
     def __init__(self):
         self.root = [None, None, 0, 0, {}]
-        self.about = {}    # key -> [module, qualified name or None, flags]
+        self.about = {}    # (key, qualified name or None) -> [module, flags]; two code objects of a line may share the key
         self.unsure = set()
 
     def child(self, node, key):
@@ -89,8 +89,9 @@ class Recorder:
         node = self.child(self.root if parent is None else self.node_for(parent), key)
         node[2] += 1
         node_of[id(frame)] = node, key
-        if key not in self.about:
-            self.about[key] = [frame.f_globals.get('__name__'), getattr(code, 'co_qualname', None), code.co_flags]
+        named = key, getattr(code, 'co_qualname', None)
+        if named not in self.about:
+            self.about[named] = [frame.f_globals.get('__name__'), code.co_flags]
 
     def ended(self, frame, code, arg):
         """After a return with NULL or, in 3.12, with None."""
@@ -178,7 +179,7 @@ class Truth:
         def number(key):
             if key not in index:
                 index[key] = len(keys)
-                keys.append(list(key) + about.get(key, [None, None, 0]))
+                keys.append(list(key))
             return index[key]
 
         for rec in self.recorders:
@@ -197,7 +198,8 @@ class Truth:
                     mine[3] += child[3]
                     stack.append((child, place[spot]))
         wanted_keys = [i for i, key in enumerate(keys) if wanted(key[0])]
-        return {'version': sys.version.split()[0], 'keys': keys, 'nodes': nodes, 'compare': wanted_keys,
+        names = [[number(key), qualname, module, flags] for (key, qualname), (module, flags) in about.items()]
+        return {'version': sys.version.split()[0], 'keys': keys, 'names': names, 'nodes': nodes, 'compare': wanted_keys,
                 'unsure': sorted(index[key] for key in unsure if key in index and not never_none(key[0]))}
 
 
