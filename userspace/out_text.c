@@ -364,9 +364,10 @@ static void put_legend(struct table *t)
 			 "~N  N generators or coroutines were suspended when we stopped: their time so far counts in "
 			 "total and self");
 	if (t->untimed)
-		put_line(t, DIM,
-			 "?N  N generators or coroutines started before their suspensions were watched: hits, but in no "
-			 "time");
+		put_line(
+			t, DIM,
+			"?N  N generators or coroutines started before their suspensions were watched: hits, but in no "
+			"time");
 	if (t->shown[COL_ELAPSED])
 		put_line(t, DIM,
 			 "elapsed/hit: of generators and coroutines, from start to end; all other times leave out the "
