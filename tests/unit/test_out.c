@@ -93,6 +93,7 @@ static void fill_worker(struct prof_process *proc)
 	call->total_ns = 1400000;
 	call->elapsed_ns = 25000000;
 	call->suspended_at_end = 2;
+	call->untimed = 1;
 	prof_process__thread(proc, 4516, "Thread-5");
 }
 
