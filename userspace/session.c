@@ -105,6 +105,8 @@ static int measure_cost(struct session *s)
 	struct ring_buffer *ring;
 	int err = cost__measure(s->skel, s->multi, &s->cost);
 
+	diag_debug("a hit costs %.0f ns, a dropped one %.0f ns, a single-stepped one %.0f ns", s->cost.ns_per_hit,
+		   s->cost.ns_per_dropped_hit, s->cost.ns_per_stepped_hit);
 	if (!err)
 		err = session_keep_links(s, s->cost.links);
 	if (err)

@@ -13,6 +13,8 @@
 #include "profile.h"
 #include "session_priv.h"
 
+#define ROUGH_FRACTION 0.67 /* of the processor time for probes: what is left cannot be told well from their cost */
+
 struct node {
 	struct wire_node_key key;
 	struct wire_node stats;
@@ -318,6 +320,9 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 			 "only");
 		err = prof_process__add_warning(out, text);
 	}
+	if (!err && !s->opts.raw && out->overhead_fraction > ROUGH_FRACTION)
+		err = prof_process__add_warning(out, "the probes took most of the processor time: the times are rough, "
+						     "the counts are not");
 	if (!err && stats->bad_code) {
 		snprintf(text, sizeof(text),
 			 "%llu events showed a frame whose code is no code object: do not trust this result",
