@@ -1,6 +1,7 @@
 """What watching costs a real web application: the Django shop of the examples, with load on it."""
 import contextlib
 import glob
+import json
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ import tempfile
 import time
 
 from figures import heading, ratios, summary, table
-from processes import PATIENCE, ROOT, Child, Failed, Profile
+from processes import PATIENCE, ROOT, Child, Failed, Floor, Profile
 
 PYTHON, GUNICORN = '/usr/bin/python3', '/usr/bin/gunicorn'  # Debian's, which have Django
 SHOP = os.path.join(ROOT, 'examples', 'django-shop')
@@ -71,11 +72,23 @@ def load(port):
     return float(rate.group(1))
 
 
-def profiled(port, workers, options, pattern):
+def floored(port, workers, options):
+    with contextlib.ExitStack() as stack:
+        floors = [stack.enter_context(Floor(options.floor, pid)) for pid in workers]
+        rate = load(port)
+        for floor in floors:
+            floor.stop()
+    return rate
+
+
+def profiled(port, workers, options, pattern, hits):
+    """The rate, and into `hits` the probe hits of a page."""
     with Profile(options.pylu_bpf, workers, [pattern]) as profile:
-        load_rate = load(port)
+        rate = load(port)
         profile.stop()
-    return load_rate
+        with open(profile.output.name) as f:
+            hits.append(sum(process['hits_total'] for process in json.load(f)['processes']) / (rate * SECONDS))
+    return rate
 
 
 def run(options):
@@ -83,16 +96,24 @@ def run(options):
     if not os.path.exists(GUNICORN):
         print('SKIPPED: there is no %s' % GUNICORN)
         return
-    patterns = {'not watched': None, NARROW: NARROW, '**': '**'}
-    runs = {name: [] for name in patterns}
+    hits = []
     with tempfile.TemporaryDirectory(prefix='pylu-bench-') as folder, shop(folder) as (port, workers):
+        variants = {
+            'not watched': lambda: load(port),
+            'floor': lambda: floored(port, workers, options),
+            NARROW: lambda: profiled(port, workers, options, NARROW, hits),
+            '**': lambda: profiled(port, workers, options, '**', hits),
+        }
+        runs = {name: [] for name in variants}
         load(port)  # imports, caches
         for turn in range(options.runs):
-            for name in (list(patterns) * 2)[turn % 3:turn % 3 + 3]:
-                runs[name].append(profiled(port, workers, options, name) if patterns[name] else load(port))
-    rows = [['', 'requests/s', 'not watched / this']]
-    for name in patterns:
-        rows.append([name, summary(runs[name], '%.0f'), summary(ratios(runs['not watched'], runs[name]))])
+            for name in (list(variants) * 2)[turn % 4:turn % 4 + 4]:
+                runs[name].append(variants[name]())
+    rows = [['', 'requests/s', 'times slower', 'times slower than the floor']]
+    for name in variants:
+        rows.append([name, summary(runs[name], '%.0f')] +
+                    [summary(ratios(runs[base], runs[name])) for base in ('not watched', 'floor')])
     table(rows)
-    print('(%s)' % subprocess.run([PYTHON, '-c', 'import django, sys; print("Python", sys.version.split()[0], "Django",'
-                                   ' django.get_version())'], stdout=subprocess.PIPE, text=True).stdout.strip())
+    print('Probe hits of a page: %s, two for each Python call.' % summary(hits, '%.0f'))
+    about = 'import django, sys; print("Python", sys.version.split()[0], "Django", django.get_version())'
+    print(subprocess.run([PYTHON, '-c', about], stdout=subprocess.PIPE, text=True).stdout.strip())
