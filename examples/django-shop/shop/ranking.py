@@ -22,12 +22,12 @@ def similarity(a, b):
 
 
 def score(product, wanted):
-    """How well a product fits the words: the best match of each, names counting twice."""
-    name, description = words_of(product.name), words_of(product.description)
+    """How well a product fits the words: words like those of its name, counting twice, and words of its description."""
+    name, description = words_of(product.name), set(words_of(product.description))
     total = 0.0
     for word in wanted:
         total += 2 * max((similarity(word, other) for other in name), default=0.0)
-        total += max((similarity(word, other) for other in set(description)), default=0.0)
+        total += word in description
     return total
 
 

@@ -34,7 +34,7 @@ class ProductPage(DetailView):
         return context
 
     def similar(self):
-        others = Product.objects.available().filter(category=self.object.category).exclude(pk=self.object.pk)
+        others = Product.objects.available().filter(category=self.object.category).exclude(pk=self.object.pk)[:24]
         return ranking.rank(others, ranking.words_of(self.object.name), limit=4)
 
 
@@ -53,6 +53,6 @@ def search(request):
     wanted = ranking.words_of(request.GET.get("q", ""))[:8]
     if not wanted:
         return HttpResponseBadRequest("Give words to search for: ?q=...")
-    found = Product.objects.available().containing(wanted)[:60]
+    found = Product.objects.available().containing(wanted)[:30]
     ranked = [(product, ranking.excerpt(product.description, wanted)) for product in ranking.rank(found, wanted)]
     return render(request, "shop/search.html", {"query": " ".join(wanted), "ranked": ranked})
