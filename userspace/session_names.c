@@ -16,6 +16,7 @@
 #include "session_priv.h"
 
 #define THREAD_NAME_TRIES 5
+#define MODULE_KEPT_NS 1000000000ULL
 #define NAME_BYTES 1024 /* longer names and paths are cut */
 
 struct session_func *session_func(struct session *s, uint32_t id)
@@ -38,13 +39,20 @@ struct session_func *session_func(struct session *s, uint32_t id)
 	return &s->funcs[id];
 }
 
-/* The module of a globals dict that the programs did not find among its first entries. */
-static void read_module(struct session_proc *proc, uint64_t globals, char *buf, size_t size)
+/* The module of a globals dict that the programs did not find among its first entries; "?" when it has none. Many
+ * functions may share a dict that is large and has none: the last answer holds for a second. */
+static void read_module(struct session *s, struct session_proc *proc, uint64_t globals, char *buf, size_t size)
 {
-	uint64_t name;
+	struct session_module *last = &s->last_module;
+	uint64_t now = monotonic_ns(), name;
 
-	if (pyobj__dict_get(proc->reader, globals, "__name__", &name) || pyobj__str(proc->reader, name, buf, size))
-		snprintf(buf, size, "?");
+	if (last->slot != proc->slot || last->globals != globals || now - last->read_ns > MODULE_KEPT_NS) {
+		*last = (struct session_module){ .slot = proc->slot, .globals = globals, .read_ns = now };
+		if (pyobj__dict_get(proc->reader, globals, "__name__", &name) ||
+		    pyobj__str(proc->reader, name, last->name, sizeof(last->name)))
+			snprintf(last->name, sizeof(last->name), "?");
+	}
+	snprintf(buf, size, "%s", last->name);
 }
 
 /* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
@@ -76,7 +84,7 @@ static void read_late(struct session *s, struct session_proc *proc, const struct
 	char late[3][NAME_BYTES] = { "", "", "" };
 
 	if (!(event->readable & 1))
-		read_module(proc, event->globals, late[0], sizeof(late[0]));
+		read_module(s, proc, event->globals, late[0], sizeof(late[0]));
 	if (!(event->readable & 2))
 		pyobj__str(proc->reader, event->name_obj, late[1], sizeof(late[1]));
 	if (!(event->readable & 4))

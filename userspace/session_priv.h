@@ -62,6 +62,13 @@ struct session_proc {
 	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
 };
 
+/* The module's name that was read last, by the address of its globals. */
+struct session_module {
+	uint32_t slot;
+	uint64_t globals, read_ns;
+	char name[256];
+};
+
 struct session {
 	struct session_options opts;
 	struct pattern_set *patterns;
@@ -78,6 +85,7 @@ struct session {
 	size_t nprocs;
 	struct session_func *funcs; /* by id */
 	size_t nfuncs;
+	struct session_module last_module;
 	struct session_thread *threads;
 	size_t nthreads;
 	struct probe_links **links;
