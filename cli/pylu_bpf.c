@@ -55,7 +55,6 @@ int main(int argc, char **argv)
 	for (int i = 0; commands[i]; i++)
 		if (!strcmp(argv[1], commands[i]->name))
 			return commands[i]->run(commands[i], argc - 1, argv + 1);
-	fprintf(stderr, "pylu-bpf: unknown command '%s'\n", argv[1]);
-	help(stderr);
+	fprintf(stderr, "pylu-bpf: unknown command '%s'\nTry 'pylu-bpf --help'.\n", argv[1]);
 	return 2;
 }

@@ -21,6 +21,7 @@ struct node {
 	uint64_t running, running_preattach, suspended, suspended_preattach, untimed;
 	uint64_t open_ns;     /* observed in calls that have not ended */
 	uint64_t children_ns; /* of the callees in the tree */
+	uint64_t lifted_ns;   /* added to the node's own time: see lift() */
 	int64_t foreign_ns;
 	struct prof_call *call; /* that this node's callees hang from */
 	bool thread;
@@ -168,7 +169,8 @@ static void add_open(struct collector *c)
 
 static uint64_t node_total(const struct node *node)
 {
-	return node->stats.complete_ns + node->stats.partial_ns + node->stats.dropped_ns + node->open_ns;
+	return node->stats.complete_ns + node->stats.partial_ns + node->stats.dropped_ns + node->open_ns +
+	       node->lifted_ns;
 }
 
 /* The counts of a node as a call of the result, children apart. Self time is added by the caller. */
@@ -272,13 +274,27 @@ static void clamp(struct prof_thread *thread)
 			call->self_ns = 0;
 }
 
+/* The cost of the probes is an estimate, so a caller may come out shorter than what it called: then it gets that. */
+static void lift(const struct session *s, struct node *node)
+{
+	uint64_t inside = node->children_ns + (uint64_t)node->foreign_ns, total = node_total(node);
+
+	if (!s->opts.raw && (int64_t)inside > 0 && inside > total)
+		node->lifted_ns = inside - total;
+}
+
 static int place_all(struct collector *c, struct profile *p, struct prof_process *const *by_slot)
 {
 	int err = 0;
 
-	for (size_t id = c->nnodes; id-- > 1;)
-		if (c->nodes[id].stats.id && !c->nodes[id].thread && c->nodes[id].key.parent < c->nnodes)
-			c->nodes[c->nodes[id].key.parent].children_ns += node_total(&c->nodes[id]);
+	for (size_t id = c->nnodes; id-- > 1;) {
+		struct node *node = &c->nodes[id];
+
+		if (!node->stats.id || node->thread || node->key.parent >= c->nnodes)
+			continue;
+		lift(c->s, node);
+		c->nodes[node->key.parent].children_ns += node_total(node);
+	}
 	for (size_t id = 1; id < c->nnodes && !err; id++) {
 		struct node *node = &c->nodes[id];
 
