@@ -178,12 +178,15 @@ __noinline int code_announce(const struct wire_build *b, u64 frame, u64 code, u3
 	return 0;
 }
 
-/* Whether an object is a code object: its type is PyCode_Type. */
+/* Whether an object is a code object: its type is PyCode_Type. Negative when it cannot be read. */
 static __always_inline int is_code(const struct wire_build *b, u32 slot, u64 code)
 {
 	const struct wire_proc *proc = proc_of(slot);
+	u64 type;
 
-	return read_u64(code + b->ob_type) == (proc->code_type ? proc->code_type : b->code_type + proc->bias);
+	if (bpf_probe_read_user(&type, sizeof(type), (void *)(code + b->ob_type)))
+		return -1;
+	return type == (proc->code_type ? proc->code_type : b->code_type + proc->bias);
 }
 
 /* Whether a frame is one of the interpreter's own, between C and Python (3.12 on). */
@@ -196,12 +199,17 @@ static __always_inline int frame_of_c(const struct wire_build *b, u64 frame)
 __noinline u32 code_new(const struct wire_build *b, u64 code, u32 slot)
 {
 	u64 key = key_of(code, slot);
+	int known;
 	u32 func;
 
 	if (!b)
 		return 0;
-	if (!is_code(b, slot, code)) {
-		proc_of(slot)->stats.bad_code++;
+	known = is_code(b, slot, code);
+	if (known <= 0) {
+		if (known < 0)
+			proc_of(slot)->stats.unreadable++;
+		else
+			proc_of(slot)->stats.bad_code++;
 		return 0;
 	}
 	func = __sync_fetch_and_add(&next_func, 1);

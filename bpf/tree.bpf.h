@@ -239,7 +239,7 @@ static long walk_register(u64 i, struct walk *w)
 	frame = w->thr->walk[at & (WIRE_MAX_PREATTACH - 1)];
 	if (frame_head_read(w->b, w->thr->slot, frame, &head))
 		return 0;
-	if (!is_code(w->b, w->thr->slot, head.code) || frame_of_c(w->b, frame))
+	if (is_code(w->b, w->thr->slot, head.code) <= 0 || frame_of_c(w->b, frame))
 		return 0;
 	func = code_func(w->b, frame, head.code, w->thr->slot, &state);
 	if (!func || state & WIRE_FUNC_NOMATCH)

@@ -5,6 +5,7 @@
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "pattern.h"
 #include "pyobj.h"
 #include "session_priv.h"
+#include "target.h"
 
 #define THREAD_NAME_TRIES 5
 #define MODULE_KEPT_NS 1000000000ULL
@@ -39,85 +41,141 @@ struct session_func *session_func(struct session *s, uint32_t id)
 	return &s->funcs[id];
 }
 
+/* What a code object is called. */
+struct names {
+	char module[NAME_BYTES], qualname[NAME_BYTES], file[NAME_BYTES];
+};
+
 /* The module of a globals dict that the programs did not find among its first entries; "?" when it has none. Many
- * functions may share a dict that is large and has none: the last answer holds for a second. */
-static void read_module(struct session *s, struct session_proc *proc, uint64_t globals, char *buf, size_t size)
+ * functions may share a dict that is large and has none: the last answer holds for a second. False when it cannot be
+ * read. */
+static bool read_module(struct session *s, struct session_proc *proc, uint64_t globals, char *buf, size_t size)
 {
 	struct session_module *last = &s->last_module;
 	uint64_t now = monotonic_ns(), name;
+	int err = 0;
 
 	if (last->slot != proc->slot || last->globals != globals || now - last->read_ns > MODULE_KEPT_NS) {
-		*last = (struct session_module){ .slot = proc->slot, .globals = globals, .read_ns = now };
-		if (pyobj__dict_get(proc->reader, globals, "__name__", &name) ||
-		    pyobj__str(proc->reader, name, last->name, sizeof(last->name)))
-			snprintf(last->name, sizeof(last->name), "?");
+		*last = (struct session_module){ .slot = proc->slot, .globals = globals, .read_ns = now, .name = "?" };
+		err = pyobj__dict_get(proc->reader, globals, "__name__", &name);
+		if (!err)
+			err = pyobj__str(proc->reader, name, last->name, sizeof(last->name));
+		if (err == -ENOENT)
+			err = 0;
+		if (err)
+			last->globals = 0;
 	}
 	snprintf(buf, size, "%s", last->name);
+	return !err;
+}
+
+static uint64_t code_key(const struct wire_event_code *event, uint32_t slot)
+{
+	return (event->code & ((1ULL << 48) - 1)) | (uint64_t)slot << 48;
 }
 
 /* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
-static bool code_lives(struct session *s, const struct wire_event_code *event)
+static bool code_lives(const struct session *s, const struct wire_event_code *event)
 {
-	uint64_t key = (event->code & ((1ULL << 48) - 1)) | (uint64_t)event->slot << 48;
+	uint64_t key = code_key(event, event->slot);
 	uint32_t func;
 
 	return !bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.codes), &key, &func) && func == event->func;
 }
 
-/* The qualified name of a code object that has none (to 3.10). What was found is believed only if the code object lived
- * until then: its memory may have become another's. */
-static void read_qualname(struct session *s, struct session_proc *proc, const struct wire_event_code *event, char *buf,
-			  size_t size)
+/* Whether a process holds the announced code object at the same address: the announcing one was forked from it. */
+static bool same_code(const struct session *s, const struct session_proc *proc, const struct wire_event_code *event)
 {
-	char name[NAME_BYTES];
+	const struct layout *l = s->builds[proc->build].layout;
+	int32_t name = l->code_qualname != OFF_NONE ? l->code_qualname : l->code_name;
+	uint64_t name_obj;
+	uint32_t line;
 
-	if (!proc->reader || pyobj__qualname(proc->reader, event->globals, event->code, name, sizeof(name)))
-		return;
-	if (code_lives(s, event))
-		snprintf(buf, size, "%s", name);
+	return proc->target && !mem__read_u64(proc->target->mem, event->code + (uint64_t)name, &name_obj) &&
+	       name_obj == event->name_obj &&
+	       !mem__read_u32(proc->target->mem, event->code + (uint64_t)l->code_firstlineno, &line) &&
+	       line == event->line;
 }
 
-/* What the programs could not read at the event, from objects that may have changed since. */
-static void read_late(struct session *s, struct session_proc *proc, const struct wire_event_code *event, char *module,
-		      char *name, char *file, size_t size)
+/* What the programs could not read at the event, from objects of `proc` that may have changed since: it is believed only
+ * if the code object lived until then, because its memory may have become another's. False when a name is still
+ * missing. */
+static bool read_late(struct session *s, struct session_proc *proc, const struct wire_event_code *event,
+		      struct names *n)
 {
-	char late[3][NAME_BYTES] = { "", "", "" };
+	struct names late = *n;
+	bool known = true;
 
+	if (!proc || !proc->reader)
+		return false;
 	if (!(event->readable & 1))
-		read_module(s, proc, event->globals, late[0], sizeof(late[0]));
-	if (!(event->readable & 2))
-		pyobj__str(proc->reader, event->name_obj, late[1], sizeof(late[1]));
-	if (!(event->readable & 4))
-		pyobj__str(proc->reader, event->file_obj, late[2], sizeof(late[2]));
-	if (!code_lives(s, event))
-		return;
-	if (late[0][0])
-		snprintf(module, size, "%s", late[0]);
-	if (late[1][0])
-		snprintf(name, size, "%s", late[1]);
-	if (late[2][0])
-		snprintf(file, size, "%s", late[2]);
+		known = read_module(s, proc, event->globals, late.module, sizeof(late.module));
+	if (known && !(event->readable & 2))
+		known = !pyobj__str(proc->reader, event->name_obj, late.qualname, sizeof(late.qualname));
+	if (known && !(event->readable & 4) && pyobj__str(proc->reader, event->file_obj, late.file, sizeof(late.file)))
+		late.file[0] = 0;
+	if (!known || !(proc->slot == event->slot ? code_lives(s, event) : same_code(s, proc, event)))
+		return false;
+	*n = late;
+	return true;
+}
+
+/* The names of the same code object in the process that this one was forked from: its memory was a copy. */
+static const struct session_func *inherited(const struct session *s, const struct session_proc *proc,
+					    const struct wire_event_code *event)
+{
+	uint64_t key = code_key(event, proc->parent_slot);
+	const struct session_func *func;
+	uint32_t id;
+
+	if (!proc->parent_slot || bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.codes), &key, &id) || id >= s->nfuncs)
+		return NULL;
+	func = &s->funcs[id];
+	return func->known && func->line == event->line ? func : NULL;
+}
+
+/* False when the code object's name cannot be told: then its calls are neither shown nor forgotten, but counted as lost. */
+static bool read_names(struct session *s, struct session_proc *proc, const struct wire_event_code *event,
+		       struct names *n)
+{
+	const struct session_func *parent = inherited(s, proc, event);
+	bool nameless = s->builds[proc->build].layout->code_qualname == OFF_NONE; /* to 3.10: only co_name was read */
+	char qualname[NAME_BYTES];
+
+	snprintf(n->module, sizeof(n->module), "%.*s", WIRE_NAME_MAX - 1, event->module);
+	snprintf(n->qualname, sizeof(n->qualname), "%.*s", WIRE_NAME_MAX - 1, event->name);
+	snprintf(n->file, sizeof(n->file), "%.*s", WIRE_FILE_MAX - 1, event->file);
+	if (event->readable != 7 && !read_late(s, proc, event, n) &&
+	    !read_late(s, session_proc(s, proc->parent_slot), event, n) && (event->readable & 3) != 3) {
+		if (!parent)
+			return false;
+		snprintf(n->module, sizeof(n->module), "%s", parent->module);
+		snprintf(n->qualname, sizeof(n->qualname), "%s", parent->qualname);
+		snprintf(n->file, sizeof(n->file), "%s", parent->file);
+		return true;
+	}
+	if (!nameless)
+		return true;
+	if (proc->reader && !pyobj__qualname(proc->reader, event->globals, event->code, qualname, sizeof(qualname)) &&
+	    code_lives(s, event))
+		snprintf(n->qualname, sizeof(n->qualname), "%s", qualname);
+	else if (parent)
+		snprintf(n->qualname, sizeof(n->qualname), "%s", parent->qualname);
+	return true;
 }
 
 void session_on_code(struct session *s, const struct wire_event_code *event)
 {
-	char module[NAME_BYTES], name[NAME_BYTES], file[NAME_BYTES];
 	struct session_func *func = session_func(s, event->func);
 	struct session_proc *proc = session_proc(s, event->slot);
+	struct names n;
 
-	if (!func || !proc || func->known)
+	if (!func || !proc || func->known || !read_names(s, proc, event, &n))
 		return;
-	snprintf(module, sizeof(module), "%.*s", WIRE_NAME_MAX - 1, event->module);
-	snprintf(name, sizeof(name), "%.*s", WIRE_NAME_MAX - 1, event->name);
-	snprintf(file, sizeof(file), "%.*s", WIRE_FILE_MAX - 1, event->file);
-	if (proc->reader && event->readable != 7)
-		read_late(s, proc, event, module, name, file, sizeof(module));
-	if (s->builds[proc->build].layout->code_qualname == OFF_NONE)
-		read_qualname(s, proc, event, name, sizeof(name));
 	func->slot = event->slot;
-	func->module = strdup(module[0] ? module : "?");
-	func->qualname = strdup(name[0] ? name : "?");
-	func->file = strdup(file);
+	func->module = strdup(n.module);
+	func->qualname = strdup(n.qualname);
+	func->file = strdup(n.file);
 	func->line = event->line;
 	func->generator = event->flags & SESSION_CO_GENERATORS;
 	func->known = func->module && func->qualname && func->file;

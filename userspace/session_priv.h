@@ -49,6 +49,7 @@ struct session_build {
 
 struct session_proc {
 	uint32_t slot;
+	uint32_t parent_slot; /* of the process that forked it; 0: none that we watch */
 	pid_t pid;
 	size_t build;
 	struct target *target;	     /* owned; NULL when the process was gone before it could be opened */

@@ -168,6 +168,7 @@ void session_on_fork(struct session *s, const struct wire_event_proc *event)
 	if (!proc)
 		return;
 	proc->slot = event->slot;
+	proc->parent_slot = event->parent_slot;
 	proc->cpu_start_ns = 0;
 	session_proc_open(proc);
 }
