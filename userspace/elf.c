@@ -219,7 +219,10 @@ static int map_file(struct elf_file *elf, const char *path, const char **cause)
 		goto out;
 	}
 	elf->size = (uint64_t)st.st_size;
-	elf->map = mmap(NULL, elf->size, PROT_READ, MAP_PRIVATE, fd, 0);
+	/* Shared, though it is only read: into private mappings, which could be made executable, the kernel puts the
+	 * breakpoints of everybody's uprobes (valid_vma() in kernel/events/uprobes.c), and we would take them for the
+	 * file's code. */
+	elf->map = mmap(NULL, elf->size, PROT_READ, MAP_SHARED, fd, 0);
 	if (elf->map == MAP_FAILED) {
 		elf->map = NULL;
 		err = -errno;

@@ -16,6 +16,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "elf.h"
 #include "needs.h"
 #include "skel.h"
 
@@ -35,6 +36,7 @@ asm(".text\n"
     "	ret\n");
 
 static const void *const code[] = { (const void *)check_site, check_site_stepped };
+extern const char __executable_start[]; /* the linker's */
 static uint64_t offsets[2];
 
 static uint8_t byte_at(const char *path, uint64_t offset)
@@ -163,6 +165,34 @@ static void test_filter(bool multi)
 	pylu__destroy(skel);
 }
 
+/* Somebody's probes for all processes must not show in the file that we read to find our own sites. */
+static void test_file_view(bool multi)
+{
+	struct probe_links *links = NULL;
+	struct pylu *skel = load(multi);
+	struct elf_file *elf = NULL;
+	const uint8_t *bytes;
+	uint64_t base;
+
+	if (skel && CHECK_EQ(elf_file__open("/proc/self/exe", &elf), 0) &&
+	    CHECK_EQ(attach(skel, 0, multi, &links), 0)) {
+		base = elf_file__base(elf);
+		CHECK_EQ(breakpoints(), 2);
+		for (int i = 0; i < 2; i++) {
+			uint64_t addr = (uint64_t)((const char *)code[i] - __executable_start) + base;
+			size_t len = 1;
+
+			bytes = elf_file__at(elf, addr, &len);
+			if (CHECK(bytes != NULL))
+				CHECK_EQ(*bytes, byte_at("/proc/self/exe", offsets[i]));
+		}
+	}
+	probe_links__free(links);
+	elf_file__close(elf);
+	CHECK(wait_clean());
+	pylu__destroy(skel);
+}
+
 static volatile bool stop;
 
 static void *call_on(void *arg)
@@ -220,6 +250,7 @@ static void test_ways(bool multi)
 {
 	test_counts(multi);
 	test_filter(multi);
+	test_file_view(multi);
 	test_killed(multi);
 }
 
