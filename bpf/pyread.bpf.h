@@ -76,11 +76,13 @@ static __noinline int str_read(const struct wire_build *b, u64 obj, char *out, u
 	return 1;
 }
 
+#define NAME_ABSENT 1 /* no address */
+
 /* The `__name__` of a globals dict: a module sets it first, so only the first entries are looked at; userspace looks
- * further. 0 when it is not among them. */
+ * further. NAME_ABSENT when the dict has no more entries than that and it is none of them; 0 when it was not found. */
 static __noinline u64 globals_name(const struct wire_build *b, u64 globals)
 {
-	u64 keys, entries, stride, n;
+	u64 keys, entries, stride, n, length;
 	s64 size;
 
 	if (!b)
@@ -88,7 +90,8 @@ static __noinline u64 globals_name(const struct wire_build *b, u64 globals)
 	keys = read_u64(globals + b->dict_keys);
 	if (!keys)
 		return 0;
-	n = read_u64(keys + b->keys_nentries);
+	if (bpf_probe_read_user(&n, sizeof(n), (void *)(keys + b->keys_nentries)))
+		return 0;
 	if (b->keys_log2_index_bytes >= 0) {
 		entries = keys + b->keys_indices + (1ULL << (read_u8(keys + b->keys_log2_index_bytes) & 63));
 		stride = read_u8(keys + b->keys_kind) == b->keys_kind_general ? 24 : 16;
@@ -108,16 +111,20 @@ static __noinline u64 globals_name(const struct wire_build *b, u64 globals)
 		if ((u64)i >= n)
 			break;
 		if (bpf_probe_read_user(kv, sizeof(kv), (void *)(entries + i * stride + (stride - 16))))
-			break;
-		if (!kv[0] || !kv[1] || read_u64(kv[0] + b->unicode_length) != 8)
+			return 0;
+		if (!kv[0] || !kv[1])
+			continue;
+		if (bpf_probe_read_user(&length, sizeof(length), (void *)(kv[0] + b->unicode_length)))
+			return 0;
+		if (length != 8)
 			continue;
 		name[8] = 0;
 		if (bpf_probe_read_user(name, 8, (void *)(kv[0] + b->unicode_ascii_data)))
-			continue;
+			return 0;
 		if (*(u64 *)name == 0x5f5f656d616e5f5fULL) /* "__name__" */
 			return kv[1];
 	}
-	return 0;
+	return n <= 8 ? NAME_ABSENT : 0;
 }
 
 /* The instruction that a frame (3.11 on) stands at. */
@@ -169,7 +176,9 @@ __noinline int code_announce(const struct wire_build *b, u64 frame, u64 code, u3
 	event->name_obj = read_u64(code + (b->code_qualname >= 0 ? b->code_qualname : b->code_name));
 	event->file_obj = read_u64(code + b->code_filename);
 	module = globals_name(b, event->globals);
-	event->readable = str_read(b, module, event->module, sizeof(event->module));
+	event->readable = module == NAME_ABSENT ? 1 : str_read(b, module, event->module, sizeof(event->module));
+	if (module == NAME_ABSENT)
+		event->module[0] = 0;
 	event->readable |= str_read(b, event->name_obj, event->name, sizeof(event->name)) << 1;
 	event->readable |= str_read(b, event->file_obj, event->file, sizeof(event->file)) << 2;
 	/* Before userspace can answer: from then on the byte is its own. */

@@ -158,7 +158,7 @@ struct wire_event_code {
 	u32 func;
 	u32 flags; /* co_flags */
 	u32 line;
-	u32 readable; /* bit 0 module, 1 name, 2 file: the string is whole and was read at the event */
+	u32 readable; /* bit 0 module (empty: the globals have none), 1 name, 2 file: read at the event, and whole */
 	u64 code;
 	u64 globals;
 	u64 name_obj, file_obj; /* str objects: co_qualname (to 3.10 co_name), co_filename */

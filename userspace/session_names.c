@@ -142,7 +142,7 @@ static bool read_names(struct session *s, struct session_proc *proc, const struc
 	bool nameless = s->builds[proc->build].layout->code_qualname == OFF_NONE; /* to 3.10: only co_name was read */
 	char qualname[NAME_BYTES];
 
-	snprintf(n->module, sizeof(n->module), "%.*s", WIRE_NAME_MAX - 1, event->module);
+	snprintf(n->module, sizeof(n->module), "%.*s", WIRE_NAME_MAX - 1, event->module[0] ? event->module : "?");
 	snprintf(n->qualname, sizeof(n->qualname), "%.*s", WIRE_NAME_MAX - 1, event->name);
 	snprintf(n->file, sizeof(n->file), "%.*s", WIRE_FILE_MAX - 1, event->file);
 	if (event->readable != 7 && !read_late(s, proc, event, n) &&
