@@ -134,7 +134,7 @@ static const struct session_func *inherited(const struct session *s, const struc
 	return func->known && func->line == event->line ? func : NULL;
 }
 
-/* False when the code object's name cannot be told: then its calls are neither shown nor forgotten, but counted as lost. */
+/* False when the name cannot be told for certain: what is missing is "?" then. */
 static bool read_names(struct session *s, struct session_proc *proc, const struct wire_event_code *event,
 		       struct names *n)
 {
@@ -147,8 +147,13 @@ static bool read_names(struct session *s, struct session_proc *proc, const struc
 	snprintf(n->file, sizeof(n->file), "%.*s", WIRE_FILE_MAX - 1, event->file);
 	if (event->readable != 7 && !read_late(s, proc, event, n) &&
 	    !read_late(s, session_proc(s, proc->parent_slot), event, n) && (event->readable & 3) != 3) {
-		if (!parent)
+		if (!parent) {
+			if (!(event->readable & 1))
+				snprintf(n->module, sizeof(n->module), "?");
+			if (!(event->readable & 2))
+				snprintf(n->qualname, sizeof(n->qualname), "?");
 			return false;
+		}
 		snprintf(n->module, sizeof(n->module), "%s", parent->module);
 		snprintf(n->qualname, sizeof(n->qualname), "%s", parent->qualname);
 		snprintf(n->file, sizeof(n->file), "%s", parent->file);
@@ -168,9 +173,15 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 {
 	struct session_func *func = session_func(s, event->func);
 	struct session_proc *proc = session_proc(s, event->slot);
+	bool certain, matched;
 	struct names n;
 
-	if (!func || !proc || func->known || !read_names(s, proc, event, &n))
+	if (!func || !proc || func->known)
+		return;
+	certain = read_names(s, proc, event, &n);
+	matched = pattern_set__match(s->patterns, n.module, n.qualname);
+	/* What may match is neither shown nor forgotten: undecided, it goes on being counted, and counts as lost. */
+	if (!certain && !matched)
 		return;
 	func->slot = event->slot;
 	func->module = strdup(n.module);
@@ -181,7 +192,7 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 	func->known = func->module && func->qualname && func->file;
 	if (!func->known)
 		return;
-	func->matched = pattern_set__match(s->patterns, func->module, func->qualname);
+	func->matched = matched;
 	if (func->matched && func->generator)
 		s->builds[proc->build].wants_yields = true;
 	__atomic_fetch_or(&s->skel->bss->func_state[event->func], func->matched ? WIRE_FUNC_MATCH : WIRE_FUNC_NOMATCH,
