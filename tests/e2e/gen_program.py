@@ -175,7 +175,7 @@ class Program:
         elif kind == 4:
             number = self.counter('<lambda>', len(self.lines) + 1)
             bump = 'next(_c[%d])' % number if self.threads else '_bump(%d)' % number
-            self.out(d, 'x += max(map(lambda v: %s and %s(n - 1, e) + v, range(%d)))' % (bump, f, k))
+            self.out(d, 'x += max(map(lambda v: (%s, %s(n - 1, e) + v)[1], range(%d)))' % (bump, f, k))
         elif kind == 5:
             self.out(d, 'x += len(list(filter(%s, range(%d))))' % (leaf, k))
         elif kind == 6:
