@@ -6,8 +6,6 @@
 
 #include "core.bpf.h"
 
-#define CO_GENERATORS 0x2a0 /* CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR, Include/code.h */
-
 struct frame_head {
 	u64 code;
 	u64 previous;
@@ -226,8 +224,8 @@ __noinline u32 code_new(const struct wire_build *b, u64 code, u32 slot)
 		proc_of(slot)->stats.lost_events++;
 		return 0;
 	}
-	func_state[func & (WIRE_MAX_FUNCS - 1)] = read_u32(code + b->code_flags) & CO_GENERATORS ? WIRE_FUNC_GENERATOR
-												 : 0;
+	func_state[func & (WIRE_MAX_FUNCS - 1)] =
+		read_u32(code + b->code_flags) & WIRE_CO_GENERATORS ? WIRE_FUNC_GENERATOR : 0;
 	return func;
 }
 

@@ -16,6 +16,9 @@
 #define WIRE_MAX_PREATTACH 512	   /* frames of a stack that was there before us */
 #define WIRE_LOG2_BUCKETS 40	   /* the last one is open-ended: 2^39 ns are nine minutes */
 
+/* CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR of co_flags, Include/code.h */
+#define WIRE_CO_GENERATORS 0x2a0
+
 #define WIRE_REG_NONE 0xff /* registers are numbered as the processor does: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp ... */
 
 enum wire_outcome {
@@ -54,8 +57,8 @@ struct wire_build {
 	s32 frame_globals, frame_instr, frame_owner, frame_owner_c, frame_lasti, frame_stacktop, frame_state,
 		frame_state_suspended;
 	s32 code_flags, code_firstlineno, code_filename, code_name, code_qualname;
-	s32 unicode_length, unicode_state, unicode_kind_shift, unicode_compact_shift, unicode_ascii_shift;
-	s32 unicode_ascii_data, unicode_compact_data;
+	s32 unicode_length, unicode_state, unicode_compact_shift, unicode_ascii_shift;
+	s32 unicode_ascii_data;
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc;
 	s32 ob_type;

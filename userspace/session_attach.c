@@ -68,7 +68,7 @@ static int on_loaded_generator(const struct pyfunc *f, void *ctx)
 {
 	const struct session *s = ctx;
 
-	return f->flags & SESSION_CO_GENERATORS && pattern_set__match(s->patterns, f->module, f->qualname);
+	return f->flags & WIRE_CO_GENERATORS && pattern_set__match(s->patterns, f->module, f->qualname);
 }
 
 /* Whether generators that are loaded now match. A process that cannot be asked yet may hold some. */

@@ -188,7 +188,7 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 	func->qualname = strdup(n.qualname);
 	func->file = strdup(n.file);
 	func->line = event->line;
-	func->generator = event->flags & SESSION_CO_GENERATORS;
+	func->generator = event->flags & WIRE_CO_GENERATORS;
 	func->known = func->module && func->qualname && func->file;
 	if (!func->known)
 		return;

@@ -15,8 +15,6 @@ struct py_version;
 struct pyobj_reader;
 struct ring_buffer;
 
-#define SESSION_CO_GENERATORS 0x2a0 /* CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR, Include/code.h */
-
 /* A function that ran under watch, by its id in the programs. */
 struct session_func {
 	uint32_t slot;
