@@ -20,7 +20,7 @@ static __always_inline int frame_head_read(const struct wire_build *b, u32 slot,
 		proc_of(slot)->stats.unreadable++;
 		return -1;
 	}
-	out->code = b->head_code == 0 ? w[0] : w[1];
+	out->code = (b->head_code == 0 ? w[0] : w[1]) & b->code_mask;
 	out->previous = b->head_previous == 0 ? w[0] : b->head_previous == 1 ? w[1] : w[2];
 	return 0;
 }
@@ -199,7 +199,7 @@ static __always_inline int is_code(const struct wire_build *b, u32 slot, u64 cod
 /* Whether a frame is one of the interpreter's own, between C and Python (3.12 on). */
 static __always_inline int frame_of_c(const struct wire_build *b, u64 frame)
 {
-	return b->frame_owner_c >= 0 && read_u8(frame + b->frame_owner) == b->frame_owner_c;
+	return b->frame_owner_c >= 0 && read_u8(frame + b->frame_owner) >= b->frame_owner_c;
 }
 
 /* Gives a code object that was not seen before its function id; 0 when it is none, or there is no room. */

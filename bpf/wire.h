@@ -54,6 +54,7 @@ struct wire_build {
 	s32 head;	   /* offset in the frame of three words that hold both of the next two */
 	u32 head_code;	   /* which of the three is the code object */
 	u32 head_previous; /* which is the caller's frame */
+	u64 code_mask;	   /* bits of the code object's word that are its address */
 	s32 frame_globals, frame_instr, frame_owner, frame_owner_c, frame_lasti, frame_stacktop, frame_state,
 		frame_state_suspended;
 	s32 code_flags, code_firstlineno, code_filename, code_name, code_qualname;

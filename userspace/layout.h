@@ -43,7 +43,8 @@
 	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \
 	X(frame_is_entry, "is_entry (3.11), one byte: entered from C")                                               \
 	X(frame_owner, "owner (3.11 on), one byte")                                                                  \
-	X(frame_owner_c, "value of owner of the interpreter's own frames between C and Python (3.12 on)")            \
+	X(frame_owner_c, "least value of owner of the interpreter's own frames between C and Python (3.12 on)")      \
+	X(frame_code_tag, "bits of the word at frame_code that are no address (3.14 on)")                            \
 	X(frame_localsplus, "localsplus, f_localsplus")                                                              \
 	/* PyCodeObject */                                                                                           \
 	X(code_flags, "co_flags, int")                                                                               \

@@ -23,6 +23,7 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.head = low,
 		.head_code = (uint32_t)(l->frame_code - low) / 8,
 		.head_previous = (uint32_t)(l->frame_previous - low) / 8,
+		.code_mask = l->frame_code_tag == OFF_NONE ? ~0ULL : ~(uint64_t)l->frame_code_tag,
 		.frame_globals = l->frame_globals,
 		.frame_owner = l->frame_owner,
 		.frame_owner_c = l->frame_owner_c,
