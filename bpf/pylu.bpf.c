@@ -41,9 +41,12 @@ static __always_inline void on_start(const struct hit *h, int opcode)
 	*ours_of(h->thr) += match_ns;
 	if (state & WIRE_FUNC_GENERATOR) {
 		if (opcode)
-			again = resume_arg(instr = frame_instr(h->b, h->frame));
+			again = resume_place(h->b, instr = frame_instr(h->b, h->frame));
 		else
 			again = (s32)read_u32(h->frame + h->b->frame_lasti) >= 0;
+		/* The frame that makes a generator expression's generator is not yet the generator's. */
+		if (opcode && again == h->b->resume_creates)
+			return;
 		/* Thrown into before it started: it will run nothing. */
 		if (!opcode && !again && exception_set(h->ctx, h->site, h->b))
 			return;

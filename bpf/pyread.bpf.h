@@ -131,10 +131,10 @@ static __always_inline u64 frame_instr(const struct wire_build *b, u64 frame)
 	return read_u64(frame + b->frame_instr);
 }
 
-/* The argument of a RESUME instruction, masked as the design says: 0 a start. */
-static __always_inline u8 resume_arg(u64 instr)
+/* Where the RESUME instruction at `instr` stands, by its argument: 0 at a start. */
+static __always_inline s32 resume_place(const struct wire_build *b, u64 instr)
 {
-	return read_u8(instr + 1) & 3;
+	return read_u8(instr + 1) & b->resume_mask;
 }
 
 /* Whether a generator's frame (to 3.10) has yielded rather than ended. */

@@ -63,8 +63,10 @@ struct wire_build {
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc;
 	s32 ob_type;
-	u32 yields_live; /* suspensions are seen: generators that start now can be timed */
-	u64 code_type;	 /* virtual address of PyCode_Type */
+	s32 resume_mask;    /* bits of RESUME's argument that tell where it stands */
+	s32 resume_creates; /* those of a generator expression before it makes its generator */
+	u32 yields_live;    /* suspensions are seen: generators that start now can be timed */
+	u64 code_type;	    /* virtual address of PyCode_Type */
 };
 
 /* What went wrong or was odd, counted for each process. */

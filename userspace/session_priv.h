@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "cost.h"
+#include "layout.h"
 #include "session.h"
 #include "site.h"
 #include "skel.h"
@@ -36,7 +37,7 @@ struct session_thread {
 
 struct session_build {
 	char *build_id;
-	const struct layout *layout;
+	struct layout layout;
 	struct site_set sites;
 	char *why;
 	size_t first_site; /* in the programs' sites[] */
