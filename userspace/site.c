@@ -18,8 +18,9 @@
 #define STRAIGHT_MAX 96		/* instructions of a straight line that are looked at */
 #define HANDLER_MAX 4096	/* bytes of the longest handler; more are harmless */
 #define HANDLERS_MAX (16 << 20) /* of all of them: bounds the search */
-#define ARG0 7			/* rdi, rsi: the first two arguments of a function */
+#define ARG0 7			/* rdi, rsi, rdx: the first arguments of a function */
 #define ARG1 6
+#define ARG2 2
 
 struct finder {
 	const struct elf_file *elf;
@@ -157,7 +158,8 @@ static bool entered(struct finder *f, uint64_t from, uint64_t to, const char *co
 
 /* The first emulated instruction of the straight line from `start` at which a register still holds the frame (and one
  * the thread state, where that is known at the start); else the start itself. Where an instrumented handler calls a
- * monitor first, which runs Python code with this frame as its caller, `behind_call` takes an instruction behind that. */
+ * monitor first, which runs Python code with this frame as its caller, `behind_call` takes an instruction behind that:
+ * _Py_call_instrumentation_arg(tstate, event, frame, ...). */
 static int straight_site(struct finder *f, enum site_kind kind, const char *what, uint64_t start, uint32_t frame,
 			 uint32_t tstate, bool behind_call, const char *const *same)
 {
@@ -174,7 +176,7 @@ static int straight_site(struct finder *f, enum site_kind kind, const char *what
 		}
 		if (insn.flow == INSN_END || insn.flow == INSN_JMP)
 			break;
-		behind_call &= insn.flow != INSN_CALL;
+		behind_call &= insn.flow != INSN_CALL || !(frame & INSN_REG_MASK(ARG2));
 		frame = follow(frame, &insn);
 		tstate = follow(tstate, &insn);
 		if (!frame)
