@@ -107,6 +107,7 @@
 	X(func_qualname, "PyFunctionObject.func_qualname")                                                           \
 	X(func_defaults, "PyFunctionObject.func_defaults: tuple or NULL")                                            \
 	X(func_kwdefaults, "PyFunctionObject.func_kwdefaults: dict or NULL")                                         \
+	X(func_annotate, "PyFunctionObject.func_annotate (3.14 on): a function or NULL")                             \
 	X(func_closure, "PyFunctionObject.func_closure")                                                             \
 	X(func_dict, "PyFunctionObject.func_dict")                                                                   \
 	X(cell_ref, "PyCellObject.ob_ref")                                                                           \

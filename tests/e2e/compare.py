@@ -103,15 +103,15 @@ class Truth:
                 out[key] = out.get(key, 0) + starts
         return out
 
-    def raised(self, got):
-        """Ends by exception of a run that nobody watched. Asynchronous generators may have been spared some of those
-        that truth.py lists: what was `got` is right if it lies between."""
+    def raised(self, got, watched):
+        """Ends by exception, of a run that truth.py `watched` or of one that it did not. In the second asynchronous
+        generators may have been spared some of those that it lists: what was `got` is right if it lies between."""
         out = {}
         for _, key, (_, raised) in self.rows:
             if key in self.wanted:
                 out[key] = out.get(key, 0) + raised
         for key, count in self.spared.items():
-            if key not in self.wanted:
+            if key not in self.wanted or watched:
                 continue
             least = out[key] - count
             asynchronous = any(flags & ASYNC_GENERATOR for _, _, flags in self.about.get(key, []))
@@ -175,8 +175,9 @@ def names(nodes, truth):
     return sorted(out)
 
 
-def compare(nodes, truth, counters=None, disturbed=False, whole_tree=True):
-    """A list of differences, empty when all is equal. `disturbed`: the target ran under sys.setprofile now and then."""
+def compare(nodes, truth, counters=None, disturbed=False, whole_tree=True, watched=False):
+    """A list of differences, empty when all is equal. `disturbed`: the target ran under sys.setprofile now and then;
+    `watched`: the profile is of the twin itself."""
     out = counter_witness(truth, counters)
     hits, raised, between = totals(nodes), totals(nodes, 'raised'), edges(nodes)
     mine = {key for key in hits if key in truth.wanted} | truth.wanted
@@ -189,7 +190,7 @@ def compare(nodes, truth, counters=None, disturbed=False, whole_tree=True):
     if disturbed and truth.version >= (3, 13):
         # gen_close() spares a suspended generator the exception unless its next instruction is monitored.
         unsure |= {key for key in seen if any(flags & GENERATOR for _, _, flags in truth.about.get(key, []))}
-    out += differences('raised', raised, truth.raised(raised), name_of, seen - unsure)
+    out += differences('raised', raised, truth.raised(raised, watched), name_of, seen - unsure)
 
     def keep(edge):
         return edge[1] in seen and edge[0] not in truth.hidden and not (disturbed and edge[1][2] == '__del__')
