@@ -34,6 +34,14 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.frame_state_suspended = l->frame_state_suspended,
 		.resume_mask = l->resume_mask,
 		.resume_creates = l->resume_creates,
+		.frame_builtins = l->frame_builtins,
+		.frame_owner_generator = l->frame_owner_generator,
+		.code_bytes = l->code_bytes,
+		.runtime_interp_head = l->runtime_interp_head,
+		.interp_next = l->interp_next,
+		.interp_id = l->interp_id,
+		.interp_builtins = l->interp_builtins,
+		.interp_jit = l->interp_jit,
 		.code_flags = l->code_flags,
 		.code_firstlineno = l->code_firstlineno,
 		.code_filename = l->code_filename,
@@ -64,6 +72,9 @@ static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 	if (elf_file__symbol(elf, "PyCode_Type", &sym))
 		return diag_error(-DIAG_NO_SITE, "PyCode_Type is not exported by build %s", elf_file__build_id(elf));
 	b->code_type = sym.addr;
+	if (elf_file__symbol(elf, "_PyRuntime", &sym))
+		return diag_error(-DIAG_NO_SITE, "_PyRuntime is not exported by build %s", elf_file__build_id(elf));
+	b->runtime = sym.addr;
 	return 0;
 }
 
