@@ -63,19 +63,26 @@ int site_add(struct finder *f, enum site_kind kind, const char *what, uint64_t a
 	return 0;
 }
 
+void site_handlers_range(const uint64_t *table, uint64_t *start, uint64_t *end)
+{
+	*start = UINT64_MAX;
+	*end = 0;
+	for (int op = 0; op < 256; op++) {
+		*start = table[op] < *start ? table[op] : *start;
+		*end = table[op] > *end ? table[op] : *end;
+	}
+	*end += SITE_HANDLER_MAX;
+}
+
 /* The direct jumps in the handlers' code, for the question whether anything jumps into a handler. Optimised builds move
  * the handlers out of the evaluation function's range, but not apart. */
 static int collect_jumps(struct finder *f)
 {
-	uint64_t at = UINT64_MAX, end = 0;
+	uint64_t at, end;
 	size_t room = 0;
 	struct insn insn;
 
-	for (int op = 0; op < 256; op++) {
-		at = f->table[op] < at ? f->table[op] : at;
-		end = f->table[op] > end ? f->table[op] : end;
-	}
-	end += SITE_HANDLER_MAX;
+	site_handlers_range(f->table, &at, &end);
 	if (end - at > SITE_HANDLERS_MAX)
 		return diag_error(-DIAG_NO_SITE, "the opcode handlers of build %s lie too far apart",
 				  elf_file__build_id(f->elf));
@@ -160,112 +167,6 @@ int site_straight(struct finder *f, enum site_kind kind, const char *what, uint6
 		at += insn.len;
 	}
 	return site_add(f, kind, what, start, frame0, tstate0);
-}
-
-/* Whether 256 words are a dispatch table: all code, and exactly the unused opcodes' slots hold one shared address. */
-static bool is_table(const struct finder *f, const uint64_t *words)
-{
-	uint64_t shared = 0, last = 0;
-	unsigned distinct = 0;
-
-	for (int op = 0; op < 256; op++)
-		if (!f->opmap->names[op]) {
-			if (shared && words[op] != shared)
-				return false;
-			shared = words[op];
-		}
-	for (int op = 0; op < 256; op++) {
-		if (f->opmap->names[op] && words[op] == shared)
-			return false;
-		distinct += words[op] != last;
-		last = words[op];
-	}
-	return shared && distinct > 90;
-}
-
-/* The base register of the stores into the field `frame_instr` with which most handlers begin; SITE_REG_NONE when they
- * agree on none. */
-static uint8_t agreed_frame_reg(struct finder *f, const uint64_t *table)
-{
-	unsigned votes[16] = { 0 }, all = 0, best = 0;
-
-	for (int op = 0; op < 256; op++) {
-		uint64_t at = table[op];
-		uint32_t changed = 0;
-		struct insn insn;
-
-		if (!f->opmap->names[op])
-			continue;
-		for (int i = 0; i < 16 && !site_decode(f, at, &insn); i++) {
-			if (insn.store && insn.disp == f->layout->frame_instr && insn.base < 16 &&
-			    !(changed & INSN_REG_MASK(insn.base)) && insn.base != 4) {
-				votes[insn.base]++;
-				all++;
-				break;
-			}
-			changed |= insn.written;
-			if (insn.flow == INSN_END || insn.flow == INSN_JMP)
-				break;
-			at += insn.len;
-		}
-	}
-	for (unsigned reg = 0; reg < 16; reg++)
-		if (votes[reg] > votes[best])
-			best = reg;
-	return votes[best] < 20 || votes[best] * 10 < all * 9 ? SITE_REG_NONE : (uint8_t)best;
-}
-
-/* A table of the right shape is taken for the dispatch table when its handlers store their instruction pointer into the
- * frame, as opcodes do: other switches over opcodes (_PyOpcode_num_popped in debug builds) have the same shape. */
-static void take_table(struct finder *f, uint64_t addr, const uint64_t *words)
-{
-	uint8_t reg = agreed_frame_reg(f, words);
-
-	if (reg == SITE_REG_NONE || f->set->ntables++)
-		return;
-	f->set->table = addr;
-	f->frame_reg = reg;
-	memcpy(f->table, words, sizeof(f->table));
-}
-
-static int find_table_in(struct finder *f, const struct elf_section *sec)
-{
-	uint64_t *words, at = (sec->addr + 7) & ~7ULL;
-	size_t n = (sec->addr + sec->size - at) / 8, run = 0;
-
-	words = malloc(n * sizeof(*words));
-	if (!words)
-		return diag_error(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		bool code = !elf_file__word(f->elf, at + 8 * i, &words[i]) && elf_file__is_code(f->elf, words[i]);
-
-		run = code ? run + 1 : 0;
-		if (run >= 256 && is_table(f, &words[i - 255]))
-			take_table(f, at + 8 * (i - 255), &words[i - 255]);
-	}
-	free(words);
-	return 0;
-}
-
-/* Finds the dispatch table and the register that holds the frame at every handler's start. */
-static int find_table(struct finder *f)
-{
-	struct elf_section sec;
-	int err;
-
-	for (size_t i = 0; i < elf_file__section_count(f->elf); i++) {
-		if (elf_file__section(f->elf, i, &sec) || sec.type != SHT_PROGBITS || sec.size < 2048 || !sec.data ||
-		    !(sec.flags & SHF_ALLOC) || sec.flags & SHF_EXECINSTR)
-			continue;
-		err = find_table_in(f, &sec);
-		if (err)
-			return err;
-	}
-	if (f->set->ntables != 1)
-		return diag_error(-DIAG_NO_SITE, "%s opcode dispatch table of Python %u.%u in build %s",
-				  f->set->ntables ? "more than one" : "no", f->opmap->major, f->opmap->minor,
-				  elf_file__build_id(f->elf));
-	return 0;
 }
 
 static int handler_sites(struct finder *f, enum site_kind kind, const char *const *names, bool behind_call)
@@ -388,7 +289,7 @@ static int opcode_sites(struct finder *f)
 	int err;
 
 	f->set->backend = "opcode";
-	err = find_table(f);
+	err = site_find_table(f);
 	if (!err)
 		err = collect_jumps(f);
 	if (!err)
@@ -418,7 +319,7 @@ int site_set__find(const struct elf_file *elf, const struct layout *layout, cons
 	struct elf_symbol eval;
 	int err;
 
-	*out = (struct site_set){ 0 };
+	*out = (struct site_set){ .dispatch = "" };
 	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > (16 << 20))
 		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
 				  elf_file__build_id(elf));

@@ -24,6 +24,7 @@ struct finder {
 	struct site_set *set;
 	uint64_t table[256];
 	uint8_t frame_reg; /* at every handler's start */
+	bool switches;	   /* a table of a switch over opcodes was found */
 	uint64_t eval, eval_size;
 	uint64_t *jumps; /* pairs: source, target of the direct jumps inside the evaluation function */
 	size_t njumps;
@@ -38,6 +39,9 @@ uint8_t site_lowest(uint32_t holds);
 /* The instruction at an address of the file. 0, or -EINVAL, not reported. */
 int site_decode(struct finder *f, uint64_t addr, struct insn *insn);
 
+/* From the first handler of a table to behind the last. */
+void site_handlers_range(const uint64_t *table, uint64_t *start, uint64_t *end);
+
 /* Adds a site, unless its instruction is one already. 0, or a code that was reported. */
 int site_add(struct finder *f, enum site_kind kind, const char *what, uint64_t addr, uint8_t frame_reg,
 	     uint8_t tstate_reg);
@@ -49,6 +53,10 @@ int site_add(struct finder *f, enum site_kind kind, const char *what, uint64_t a
  * handlers named in `same`, unless that is NULL. 0, or a code that was reported. */
 int site_straight(struct finder *f, enum site_kind kind, const char *what, uint64_t start, uint32_t frame,
 		  uint32_t tstate, bool behind_call, const char *const *same);
+
+/* site_table.c: finds the dispatch table, what kind of one it is, and the register that holds the frame at every
+ * handler's start. 0, or a code that was reported. */
+int site_find_table(struct finder *f);
 
 /* site_frame.c: the sites of Python up to 3.10. 0, or a code that was reported. */
 int site_find_frame(struct finder *f);
