@@ -4,23 +4,16 @@
 #include "prove.h"
 
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "diag.h"
 #include "pattern.h"
 #include "profile.h"
+#include "prove_child.h"
 #include "prove_script.h"
 #include "session_priv.h"
 #include "target.h"
@@ -33,69 +26,33 @@ struct child {
 	int in, out; /* our ends of its standard input and output */
 };
 
-static void drop_privileges(const struct prove_child *child)
+static int start(const struct prove_child *how, struct child *child)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { { 0 } };
-	const struct rlimit cpu = { 30, 30 }, core = { 0, 0 };
-
-	setrlimit(RLIMIT_CPU, &cpu);
-	setrlimit(RLIMIT_CORE, &core);
-	if (child->root && (chroot(child->root) || chdir("/")))
-		_exit(126);
-	if (geteuid() == 0 && (setgroups(0, NULL) || setresgid(child->gid, child->gid, child->gid) ||
-			       setresuid(child->uid, child->uid, child->uid)))
-		_exit(126);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		_exit(126);
-	syscall(SYS_capset, &head, none);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-
-static void run_child(const struct prove_child *child, int in, int out)
-{
-	char library_path[4200];
-	char *env[3] = { "LANG=C", NULL, NULL };
-	char *const argv[] = { (char *)child->exe, "-I", "-S", "-c", (char *)prove_script, NULL };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (child->library_path) {
-		snprintf(library_path, sizeof(library_path), "LD_LIBRARY_PATH=%s", child->library_path);
-		env[1] = library_path;
-	}
-	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || (null >= 0 && dup2(null, 2) < 0))
-		_exit(126);
-	signal(SIGINT, SIG_IGN); /* a Ctrl-C in the terminal is for us */
-	drop_privileges(child);
-	execve(child->exe, argv, env);
-	_exit(127);
-}
-
-static int start(const struct prove_child *options, struct child *child)
-{
-	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err;
 
 	child->pid = -1;
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		goto fail;
-	child->pid = fork();
-	if (child->pid < 0)
+	child->pid = prove_child__start(how, prove_script, in[0], out[1]);
+	if (child->pid < 0) {
+		errno = -child->pid;
 		goto fail;
-	if (child->pid == 0)
-		run_child(options, in[0], out[1]);
+	}
 	close(in[0]);
 	close(out[1]);
 	child->in = in[1];
 	child->out = out[0];
 	return 0;
 fail:
+	err = errno;
 	for (int i = 0; i < 2; i++) {
 		if (in[i] >= 0)
 			close(in[i]);
 		if (out[i] >= 0)
 			close(out[i]);
 	}
-	return diag_error(-errno, "cannot start a child for the proof: %s", strerror(errno));
+	diag_debug("cannot start a child for the proof: %s", strerror(err));
+	return -err;
 }
 
 static void finish(struct child *child)
@@ -163,11 +120,11 @@ static int check(const struct profile *p)
 	return 1;
 }
 
-static int measure(struct session *s, size_t build, struct child *child)
+static int measure(struct session *s, size_t build, const struct elf_file *elf, struct child *child, const char **why)
 {
 	struct profile *p = NULL;
 	uint32_t slot = 0;
-	int err = session_prove_begin(s, build, child->pid, &slot), late;
+	int err = session_prove_begin(s, build, elf, child->pid, &slot, why), late;
 
 	if (err)
 		return err < 0 ? err : 0;
@@ -189,72 +146,23 @@ int prove_patterns(struct pattern_set **out)
 	return pattern_set__parse(everything, 1, out);
 }
 
-/* The value of a variable in a target's environment, malloc'ed, or NULL. */
-static char *environ_value(pid_t pid, const char *name)
-{
-	size_t n = strlen(name), size = 0;
-	char path[64], *line = NULL, *value = NULL;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-	f = fopen(path, "re");
-	if (!f)
-		return NULL;
-	while (!value && getdelim(&line, &size, 0, f) > 0)
-		if (!strncmp(line, name, n) && line[n] == '=' && strlen(line) < 4000)
-			value = strdup(line + n + 1);
-	free(line);
-	fclose(f);
-	return value;
-}
-
-int prove_child_of(const struct target *t, struct prove_child *out)
-{
-	char link[64], root[64], exe[4096];
-	struct stat theirs, ours;
-	const char *base;
-	ssize_t n;
-
-	*out = (struct prove_child){ .uid = t->uid, .gid = t->uid };
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)t->pid);
-	n = readlink(link, exe, sizeof(exe) - 1);
-	if (n < 0)
-		return -ENOENT;
-	exe[n] = 0;
-	base = strrchr(exe, '/');
-	if (!base || strncmp(base, "/python", 7))
-		return -ENOENT;
-	snprintf(root, sizeof(root), "/proc/%d", (int)t->pid);
-	if (!stat(root, &theirs))
-		out->gid = theirs.st_gid;
-	snprintf(root, sizeof(root), "/proc/%d/root", (int)t->pid);
-	if (!stat(root, &theirs) && !stat("/", &ours) && (theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
-		out->root = strdup(root);
-	out->exe = strdup(exe);
-	out->library_path = environ_value(t->pid, "LD_LIBRARY_PATH");
-	return out->exe ? 0 : -ENOENT;
-}
-
-void prove_child__free(struct prove_child *child)
-{
-	free((char *)child->exe);
-	free((char *)child->root);
-	free((char *)child->library_path);
-}
-
-int prove_build(struct session *s, size_t build, const struct prove_child *options)
+int prove_build(struct session *s, size_t build, const struct elf_file *elf, const struct prove_source *source,
+		const char **why)
 {
 	struct child child = { .pid = -1, .in = -1, .out = -1 };
-	int err = start(options, &child);
+	uint64_t begun = monotonic_ns();
+	struct prove_child how;
+	int err = source->target ? prove_child__of_target(source->target, &how, why)
+				 : prove_child__of_command(source->exe, source->interp_path, &how, why);
 
-	if (err)
-		return err;
-	if (await(&child, 'r', START_MS, NULL)) {
-		err = measure(s, build, &child);
-	} else {
-		diag_debug("no trial child of %s could be started", options->exe);
-		err = 0;
+	*why = err ? *why : "the interpreter does not start by itself";
+	if (err || start(&how, &child)) {
+		prove_child__close(&how);
+		return 0;
 	}
+	err = await(&child, 'r', START_MS, NULL) ? measure(s, build, elf, &child, why) : 0;
 	finish(&child);
+	prove_child__close(&how);
+	diag_debug("the trial of a child took %.1f ms", (double)(monotonic_ns() - begun) / 1e6);
 	return err;
 }

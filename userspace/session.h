@@ -21,7 +21,6 @@ struct session_options {
 	size_t npatterns;
 	bool raw;	     /* do not correct times for our own probes */
 	bool tree;	     /* follow processes forked while we watch */
-	bool skip_proof;     /* this session is itself the proof */
 	const char *backend; /* force one, or NULL */
 };
 

@@ -326,10 +326,13 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 			 sites->sites[i].what);
 		err = prof_process__add_warning(out, text);
 	}
-	if (!err && s->builds[proc->build].unproved)
-		err = prof_process__add_warning(
-			out, "no trial child of this interpreter could be started: what is shown was "
-			     "checked on the first hits only");
+	if (!err && s->builds[proc->build].unproved) {
+		snprintf(text, sizeof(text),
+			 "no trial child of this interpreter could be started: %s. What is shown was checked on the "
+			 "process itself only",
+			 s->builds[proc->build].unproved);
+		err = prof_process__add_warning(out, text);
+	}
 	if (!err && !s->limited) {
 		snprintf(text, sizeof(text),
 			 "the probes were in every process that runs this interpreter's file, not in the watched ones "

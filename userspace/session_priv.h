@@ -11,7 +11,7 @@
 #include "skel.h"
 
 struct elf_file;
-struct prove_child;
+struct prove_source;
 struct py_version;
 struct pyobj_reader;
 struct ring_buffer;
@@ -43,7 +43,7 @@ struct session_build {
 	size_t first_site; /* in the programs' sites[] */
 	bool wants_yields; /* a generator matches: its suspensions are to be seen */
 	bool yields_attached;
-	bool unproved; /* no throw-away child could be started */
+	const char *unproved; /* why no throw-away child could be started (static storage), or NULL */
 };
 
 struct session_proc {
@@ -109,10 +109,10 @@ struct session_func *session_func(struct session *s, uint32_t id);
 int session_collect(struct session *s, uint32_t slot, struct profile **out);
 
 /* session_build.c */
-/* The build of an interpreter's file: known, or found and proved now (on `child`, where that is not NULL). Its index, or
- * a code that was reported. */
+/* The build of an interpreter's file: known, or found and proved now, on a child of where it comes from. Its index, or a
+ * code that was reported. */
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
-		       const char *path, const struct prove_child *child);
+		       const char *path, const struct prove_source *source);
 
 /* session_attach.c */
 /* Takes links over until session_detach. 0, or -ENOMEM, reported: then they are taken out at once. */
@@ -134,7 +134,10 @@ void session_proc_end(struct session_proc *proc);
 void session_proc_free(struct session_proc *proc);
 bool session_is_trial(const struct session *s, uint32_t slot);
 void session_on_fork(struct session *s, const struct wire_event_proc *event);
-int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot);
+/* Watches the child of a proof, alone, if it runs the interpreter in `elf`. 0, or a code that was reported; 1 when it
+ * cannot be looked at or runs another; *why says why not then, as in prove.h. */
+int session_prove_begin(struct session *s, size_t build, const struct elf_file *elf, pid_t pid, uint32_t *slot,
+			const char **why);
 int session_prove_end(struct session *s, size_t build, uint32_t slot, struct profile **out);
 
 /* session.c */

@@ -143,7 +143,7 @@ static bool status_number(const char *status, const char *name, int index, unsig
 
 static int read_identity(struct target *t, struct refusal *r)
 {
-	unsigned long tgid, uid;
+	unsigned long tgid, uid, gid;
 	char status[8192], state;
 	ssize_t n;
 	int err;
@@ -158,12 +158,14 @@ static int read_identity(struct target *t, struct refusal *r)
 	n = read_proc(t->pid, "status", status, sizeof(status));
 	if (n < 0)
 		return refuse_proc(r, t->pid, (int)n, "reading /proc/PID/status");
-	if (!status_number(status, "\nTgid:", 0, &tgid) || !status_number(status, "\nUid:", 1, &uid))
-		return refuse(r, -EIO, "/proc is unreadable", "/proc/%d/status has no Tgid or no Uid", (int)t->pid);
+	if (!status_number(status, "\nTgid:", 0, &tgid) || !status_number(status, "\nUid:", 1, &uid) ||
+	    !status_number(status, "\nGid:", 1, &gid))
+		return refuse(r, -EIO, "/proc is unreadable", "/proc/%d/status has no Tgid, Uid or Gid", (int)t->pid);
 	if ((pid_t)tgid != t->pid)
 		return refuse(r, -ESRCH, "a thread, not a process", "%d is a thread of process %lu, not a process",
 			      (int)t->pid, tgid);
 	t->uid = (uid_t)uid;
+	t->gid = (gid_t)gid;
 	return 0;
 }
 
@@ -434,6 +436,7 @@ static int find_interpreter(struct target *t, struct refusal *r)
 		goto out;
 	}
 	t->deleted = search.found->deleted;
+	t->in_exe = search.found->rank == RANK_EXE;
 	t->interp_path = strdup(search.found->path);
 	if (t->exe)
 		t->exe_bias = maps.exe_start - elf_file__base(t->exe);
