@@ -20,6 +20,7 @@
 
 #define START_MS 5000 /* for the child's interpreter to start, on a loaded machine */
 #define RUN_MS 20000
+#define PROVE_EXPECTED (sizeof(prove_expected) / sizeof(prove_expected[0]))
 
 struct child {
 	pid_t pid;
@@ -80,12 +81,55 @@ static bool await(const struct child *child, char want, int ms, struct session *
 }
 
 struct counted {
-	uint64_t hits, raised, wrong_caller;
+	uint64_t hits, raised, wrong_caller, wrong_place;
+	const struct prof_call *last; /* of those, one */
 };
 
-static int check(const struct profile *p)
+static void count_call(const struct prof_call *call, const struct prove_expected *want, struct counted *got)
 {
-	struct counted counted[sizeof(prove_expected) / sizeof(prove_expected[0])] = { { 0 } };
+	const char *caller = call->parent->function;
+
+	if (strcmp(call->function, want->name))
+		return;
+	got->hits += call->hits;
+	got->raised += call->raised;
+	if (want->caller && (!caller || strcmp(caller, want->caller))) {
+		got->wrong_caller += call->hits;
+		got->last = call;
+	}
+	if (want->file && (strcmp(call->file, want->file) || call->line != want->line)) {
+		got->wrong_place += call->hits;
+		got->last = call;
+	}
+}
+
+/* 1, or -DIAG_NOT_PROVED, reported. */
+static int check_counted(const struct prove_expected *want, const struct counted *got)
+{
+	if (got->hits != want->hits || got->raised != want->raised)
+		return diag_error(-DIAG_NOT_PROVED,
+				  "on a trial of this interpreter, %s was counted %llu times (%llu raised), but ran "
+				  "%llu times (%llu raised)",
+				  want->name, (unsigned long long)got->hits, (unsigned long long)got->raised,
+				  (unsigned long long)want->hits, (unsigned long long)want->raised);
+	if (got->wrong_caller)
+		return diag_error(
+			-DIAG_NOT_PROVED,
+			"on a trial of this interpreter, %llu of %llu calls of %s were taken for calls by %s, "
+			"but all were made by %s",
+			(unsigned long long)got->wrong_caller, (unsigned long long)got->hits, want->name,
+			got->last->parent->function ? got->last->parent->function : "nobody", want->caller);
+	if (got->wrong_place)
+		return diag_error(-DIAG_NOT_PROVED,
+				  "on a trial of this interpreter, %s was said to be at %s:%u, but is at %s:%u",
+				  want->name, got->last->file, got->last->line, want->file, want->line);
+	return 1;
+}
+
+static int check_calls(const struct profile *p)
+{
+	struct counted counted[PROVE_EXPECTED] = { { 0 } };
+	int result = 1;
 
 	for (size_t i = 0; i < p->nprocesses; i++)
 		for (size_t t = 0; t < p->processes[i]->nthreads; t++) {
@@ -93,30 +137,30 @@ static int check(const struct profile *p)
 			int depth = 0;
 
 			while ((call = prof_call__next(root, call, &depth)))
-				for (size_t e = 0; e < sizeof(counted) / sizeof(counted[0]); e++) {
-					const char *caller = prove_expected[e].caller;
-
-					if (strcmp(call->function, prove_expected[e].name))
-						continue;
-					counted[e].hits += call->hits;
-					counted[e].raised += call->raised;
-					if (caller &&
-					    (!call->parent->function || strcmp(call->parent->function, caller)))
-						counted[e].wrong_caller += call->hits;
-				}
+				for (size_t e = 0; e < PROVE_EXPECTED; e++)
+					count_call(call, &prove_expected[e], &counted[e]);
 		}
-	for (size_t e = 0; e < sizeof(counted) / sizeof(counted[0]); e++) {
-		const struct prove_expected *want = &prove_expected[e];
+	for (size_t e = 0; e < PROVE_EXPECTED && result > 0; e++)
+		result = check_counted(&prove_expected[e], &counted[e]);
+	return result;
+}
 
-		if (counted[e].hits != want->hits || counted[e].raised != want->raised || counted[e].wrong_caller)
-			return diag_error(
-				-DIAG_NOT_PROVED,
-				"on a trial of this interpreter, %s was counted %llu times (%llu raised, %llu "
-				"from a wrong caller), but ran %llu times (%llu raised)",
-				want->name, (unsigned long long)counted[e].hits, (unsigned long long)counted[e].raised,
-				(unsigned long long)counted[e].wrong_caller, (unsigned long long)want->hits,
-				(unsigned long long)want->raised);
-	}
+/* What the programs themselves found odd. None of it may happen in the script. */
+static int check_stats(const struct wire_stats *stats)
+{
+	const struct {
+		uint64_t n;
+		const char *what;
+	} found[] = {
+		{ stats->bad_code, "frames had no code object" },  { stats->unreadable, "frames could not be read" },
+		{ stats->unclosed, "calls were not seen to end" }, { stats->lost_events, "calls were lost" },
+		{ stats->stack_overflow, "calls had no caller" },
+	};
+
+	for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++)
+		if (found[i].n)
+			return diag_error(-DIAG_NOT_PROVED, "on a trial of this interpreter, %llu %s",
+					  (unsigned long long)found[i].n, found[i].what);
 	return 1;
 }
 
@@ -134,16 +178,18 @@ static int measure(struct session *s, size_t build, const struct elf_file *elf, 
 		err = diag_error(-DIAG_NOT_PROVED, "the trial child did not finish");
 	late = session_prove_end(s, build, slot, &p);
 	if (!err)
-		err = late ? late : check(p);
+		err = late ? late : check_stats(&s->skel->bss->procs[slot].stats);
+	if (err > 0)
+		err = check_calls(p);
 	profile__free(p);
 	return err;
 }
 
 int prove_patterns(struct pattern_set **out)
 {
-	static const char *const everything[] = { "__main__.**" };
+	static const char *const everything[] = { "__main__.**", "pylu_trial.**" };
 
-	return pattern_set__parse(everything, 1, out);
+	return pattern_set__parse(everything, 2, out);
 }
 
 int prove_build(struct session *s, size_t build, const struct elf_file *elf, const struct prove_source *source,
