@@ -342,12 +342,6 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 	if (!err && !s->opts.raw && out->overhead_fraction > ROUGH_FRACTION)
 		err = prof_process__add_warning(out, "the probes took most of the processor time: the times are rough, "
 						     "the counts are not");
-	if (!err && stats->bad_code) {
-		snprintf(text, sizeof(text),
-			 "%llu events showed a frame whose code is no code object: do not trust this result",
-			 (unsigned long long)stats->bad_code);
-		err = prof_process__add_warning(out, text);
-	}
 	if (!err && stats->unclosed) {
 		snprintf(text, sizeof(text), "%llu calls were not seen to end", (unsigned long long)stats->unclosed);
 		err = prof_process__add_warning(out, text);
@@ -441,5 +435,7 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out)
 
 int session__profile(struct session *s, struct profile **out)
 {
-	return session_collect(s, 0, out);
+	int err = session_check(s);
+
+	return err ? err : session_collect(s, 0, out);
 }

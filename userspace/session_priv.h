@@ -57,6 +57,8 @@ struct session_proc {
 	char *python;
 	char *open_path; /* of the interpreter's file, as target.h says */
 	bool trial;	 /* the child of a proof: in no result */
+	bool bad_names;	 /* see session_check.c */
+	unsigned codes_checked;
 	bool ended;
 	uint64_t ended_ns;		   /* when that was noticed; 0: it lives */
 	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
@@ -103,6 +105,14 @@ void session_on_thread(struct session *s, const struct wire_event_thread *event)
 void session_name_threads(struct session *s);
 void session_names_free(struct session *s);
 struct session_func *session_func(struct session *s, uint32_t id);
+/* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
+bool session_code_lives(const struct session *s, const struct wire_event_code *event);
+
+/* session_check.c */
+/* Looks at a code object that was announced just now. */
+void session_check_code(const struct session *s, struct session_proc *proc, const struct wire_event_code *event);
+/* Whether what the programs met so far makes sense. 0, or -DIAG_NOT_PROVED, reported. */
+int session_check(const struct session *s);
 
 /* session_collect.c */
 /* The profile of one process, or with 0 of all but trials. 0, or a code that was reported. */
