@@ -228,8 +228,9 @@ struct search {
 	const struct mapping *denied; /* the first file that may well be it and that we may not open */
 	struct elf_file *old;	      /* an interpreter from before 3.6, Python 2's among them */
 	const char *old_path;
-	bool other_machine; /* the executable is not for x86-64 */
-	bool python_named;  /* some file's name has "python" in it */
+	const struct mapping *bare; /* the first python by name that has no section headers, so no names to find */
+	bool other_machine;	    /* the executable is not for x86-64 */
+	bool python_named;	    /* some file's name has "python" in it */
 };
 
 static bool defines_code(const struct elf_file *elf, const char *name)
@@ -259,6 +260,8 @@ static bool try_file(struct target *t, const struct mapping *m, struct search *s
 		return true;
 	}
 	free(path);
+	if (!s->bare && m->rank != RANK_OTHER && strstr(m->path, "python") && !elf_file__section_count(elf))
+		s->bare = m;
 	if (!s->old && defines_code(elf, "PyEval_EvalFrameEx") && defines_code(elf, "Py_GetVersion")) {
 		s->old = elf;
 		s->old_path = m->path;
@@ -303,6 +306,10 @@ static int refuse_search(const struct target *t, const struct search *s, const c
 		return refuse(r, -DIAG_UNSUPPORTED, v.major == 2 ? "Python 2" : "a Python before 3.6",
 			      "process %d runs Python %s (%s)", pid, v.text[0] ? v.text : "before 3.6", s->old_path);
 	}
+	if (s->bare)
+		return refuse(r, -DIAG_UNSUPPORTED, "a file without section headers",
+			      "process %d: %s has no section headers, without which no interpreter can be found in it",
+			      pid, s->bare->path);
 	if (s->other_machine && s->python_named)
 		return refuse(r, -DIAG_UNSUPPORTED, "not an x86-64 Python",
 			      "process %d runs a Python that is not for x86-64 (%s)", pid, exe);
