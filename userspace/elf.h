@@ -68,6 +68,10 @@ int elf_file__word(const struct elf_file *elf, uint64_t addr, uint64_t *out);
 /* The GNU build-id in lower-case hex, "" when the file has none. Owned by the elf_file. */
 const char *elf_file__build_id(const struct elf_file *elf);
 
+/* Whether two files are of one build: by their build-ids or, where they have none, the very same file. (An overlay file
+ * system shows one file as two.) */
+bool elf_file__same(const struct elf_file *a, const struct elf_file *b);
+
 /* Resolves a call or jump target that is a PLT stub (`jmp *GOT`, with or without endbr64 or bnd) to the name of the
  * symbol behind it, through .rela.plt/.rela.dyn. The name is owned by the elf_file; NULL when `addr` is no such stub. */
 const char *elf_file__plt_name(const struct elf_file *elf, uint64_t addr);

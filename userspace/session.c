@@ -211,6 +211,9 @@ int session__poll(struct session *s, int timeout_ms)
 
 	if (polled < 0 && polled != -EINTR)
 		return diag_error(polled, "cannot read the BPF ring buffer: %s", strerror(-polled));
+	err = session_check(s);
+	if (err)
+		return err;
 	for (size_t b = 0; b < s->nbuilds; b++)
 		if (s->builds[b].wants_yields && !s->builds[b].yields_attached) {
 			s->builds[b].yields_attached = true;

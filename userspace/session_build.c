@@ -124,35 +124,34 @@ static int set_sites(struct session *s, size_t b)
 	return 0;
 }
 
-/* Proves the sites of a build: known from before, or on a throw-away child where there can be one (else NULL). Its index, or a code that was reported. */
-static int prove(struct session *s, size_t b, const struct prove_child *child)
+/* Proves the sites of a build: known from before, or on a throw-away child where there can be one. Its index, or a code
+ * that was reported. */
+static int prove(struct session *s, size_t b, const struct elf_file *elf, const struct prove_source *source)
 {
 	struct session_build *build = &s->builds[b];
 	struct pattern_set *patterns = s->patterns;
+	const char *why = NULL;
 	int err;
 
 	if (verdict_known(build->build_id, &build->sites))
 		return (int)b;
-	build->unproved = true;
-	if (!child)
-		return (int)b;
 	err = prove_patterns(&s->patterns);
 	if (!err) {
-		err = prove_build(s, b, child);
+		err = prove_build(s, b, elf, source, &why);
 		pattern_set__free(s->patterns);
 	}
 	s->patterns = patterns;
 	if (err < 0)
 		return err;
-	if (err) {
-		build->unproved = false;
+	if (err)
 		verdict_store(build->build_id, &build->sites);
-	}
+	else
+		build->unproved = why;
 	return (int)b;
 }
 
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
-		       const char *path, const struct prove_child *child)
+		       const char *path, const struct prove_source *source)
 {
 	const char *id = elf_file__build_id(elf);
 	const struct opmap *opmap = opmap__find(version->major, version->minor);
@@ -191,5 +190,5 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	if (err)
 		return err;
 	s->nbuilds++;
-	return prove(s, s->nbuilds - 1, child);
+	return prove(s, s->nbuilds - 1, elf, source);
 }

@@ -326,10 +326,13 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 			 sites->sites[i].what);
 		err = prof_process__add_warning(out, text);
 	}
-	if (!err && s->builds[proc->build].unproved)
-		err = prof_process__add_warning(
-			out, "no trial child of this interpreter could be started: what is shown was "
-			     "checked on the first hits only");
+	if (!err && s->builds[proc->build].unproved) {
+		snprintf(text, sizeof(text),
+			 "no trial child of this interpreter could be started: %s. What is shown was checked on the "
+			 "process itself only",
+			 s->builds[proc->build].unproved);
+		err = prof_process__add_warning(out, text);
+	}
 	if (!err && !s->limited) {
 		snprintf(text, sizeof(text),
 			 "the probes were in every process that runs this interpreter's file, not in the watched ones "
@@ -344,12 +347,6 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 			out, "the JIT compiler is on in this process, and its compiled code hides "
 			     "where calls start: calls are "
 			     "counted where they end, without times; those of generators and coroutines are not exact");
-	if (!err && stats->bad_code) {
-		snprintf(text, sizeof(text),
-			 "%llu events showed a frame whose code is no code object: do not trust this result",
-			 (unsigned long long)stats->bad_code);
-		err = prof_process__add_warning(out, text);
-	}
 	if (!err && stats->unclosed) {
 		snprintf(text, sizeof(text), "%llu calls were not seen to end", (unsigned long long)stats->unclosed);
 		err = prof_process__add_warning(out, text);
@@ -444,30 +441,9 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out)
 	return 0;
 }
 
-/* What must hold in every process if the counts are to be right. 0, or -DIAG_NOT_PROVED, reported. */
-static int check_invariants(const struct session *s)
-{
-	for (size_t i = 0; i < s->nprocs; i++) {
-		const struct wire_stats *stats = &s->skel->bss->procs[s->procs[i]->slot].stats;
-
-		if (stats->unstarted)
-			return diag_error(-DIAG_NOT_PROVED,
-					  "process %d: of one in %d calls that ended, %llu had not been seen to start, "
-					  "though their "
-					  "callers had: something hides calls from the probes (compiled code?), so the "
-					  "counts would "
-					  "be wrong, and none is shown",
-					  (int)s->procs[i]->pid, WIRE_UNSTARTED_SAMPLE,
-					  (unsigned long long)stats->unstarted);
-	}
-	return 0;
-}
-
 int session__profile(struct session *s, struct profile **out)
 {
-	int err = check_invariants(s);
+	int err = session_check(s);
 
-	if (err)
-		return err;
-	return session_collect(s, 0, out);
+	return err ? err : session_collect(s, 0, out);
 }

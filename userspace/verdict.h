@@ -1,6 +1,7 @@
 /*
  * verdict: remembers which builds were proved, so that the next session need not start a trial child. One small file
- * that only its owner may read and write; checked when read, ignored when it is damaged or another's, safe to delete.
+ * that only its owner may read and write; checked when read, ignored when it is damaged or another's, replaced then by
+ * the next proof, safe to delete. It keeps the last 128 proofs. What goes wrong with it costs time and nothing else.
  */
 #ifndef PYLU_VERDICT_H
 #define PYLU_VERDICT_H
