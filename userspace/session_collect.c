@@ -217,8 +217,8 @@ static int place_thread(struct collector *c, struct node *node, struct prof_proc
 
 	if (slot >= WIRE_MAX_PROCS || !by_slot[slot])
 		return 0;
-	thread = prof_process__thread(by_slot[slot], (pid_t)node->key.func,
-				      thread_name(c->s, slot, (pid_t)node->key.func));
+	thread = prof_process__add_thread(by_slot[slot], (pid_t)node->key.func,
+					  thread_name(c->s, slot, (pid_t)node->key.func));
 	if (!thread)
 		return -ENOMEM;
 	node->call = thread->root;
