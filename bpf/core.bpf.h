@@ -157,7 +157,7 @@ static __always_inline u64 *ours_of(const struct thread_state *thr)
 	return &thread_ours[thr->index & (WIRE_MAX_THREADS - 1)];
 }
 
-/* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room. */
+/* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room for it, or was none for its parent. */
 __noinline u32 node_id(u32 parent, u32 func)
 {
 	struct wire_node_key key = { parent, func };
@@ -165,6 +165,8 @@ __noinline u32 node_id(u32 parent, u32 func)
 
 	if (likely(node))
 		return node->id;
+	if (!parent || next_node >= WIRE_MAX_NODES)
+		return 0;
 
 	struct wire_node fresh = {};
 

@@ -206,6 +206,7 @@ struct walk {
 	u64 outermost;
 	u32 n;	    /* frames in thr->walk */
 	u32 parent; /* result: node id, 0 while there is none */
+	u32 found;  /* an open frame, though the call tree may have no room for it */
 	u64 now;
 };
 
@@ -300,6 +301,7 @@ static long walk_search(u64 i, struct walk *w)
 		}
 		if (rec->state == WIRE_FRAME_ACTIVE) {
 			w->parent = frame_node(rec);
+			w->found = 1;
 			return 1;
 		}
 	}
@@ -314,7 +316,7 @@ __noinline u32 parent_search(struct thread_state *thr, const struct wire_build *
 	if (!thr || !b)
 		return 0;
 	bpf_loop(WIRE_MAX_WALK, walk_search, &w, 0);
-	if (w.parent)
+	if (w.found)
 		return w.parent;
 	if (w.frame) {
 		proc_of(thr->slot)->stats.stack_overflow++;

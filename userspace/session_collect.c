@@ -87,8 +87,9 @@ static int on_frame(const void *key, const void *value, void *ctx)
 	return 0;
 }
 
-/* Gives every open frame its node: leaves get theirs when they end, which these have not. */
-static int place_open(struct collector *c)
+/* Gives every open frame its node: leaves get theirs when they end, which these have not. Where the call tree is full
+ * they are lost. */
+static void place_open(struct collector *c)
 {
 	int fd = bpf_map__fd(c->s->skel->maps.nodes);
 
@@ -96,14 +97,17 @@ static int place_open(struct collector *c)
 		struct wire_node_key key = { c->open[i].rec.parent, c->open[i].rec.func };
 		struct wire_node node = { 0 };
 
-		if (bpf_map_lookup_elem(fd, &key, &node)) {
-			node.id = c->s->skel->data->next_node++;
+		if (bpf_map_lookup_elem(fd, &key, &node) && key.parent) {
+			node.id = c->s->skel->data->next_node;
 			if (bpf_map_update_elem(fd, &key, &node, BPF_NOEXIST))
-				return -errno;
+				node.id = 0;
+			else
+				c->s->skel->data->next_node++;
 		}
 		c->open[i].node = node.id;
+		if (!node.id && !c->open[i].rec.preattach)
+			c->s->skel->bss->procs[c->open[i].slot].stats.lost_events++;
 	}
-	return 0;
 }
 
 static int on_node(const void *key, const void *value, void *ctx)
@@ -411,8 +415,7 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out)
 
 	if (!err)
 		err = map_each(bpf_map__fd(s->skel->maps.frames), 8, sizeof(struct wire_frame), on_frame, &c);
-	if (!err)
-		err = place_open(&c);
+	place_open(&c);
 	c.nnodes = s->skel->data->next_node;
 	c.nodes = calloc(c.nnodes, sizeof(*c.nodes));
 	if (!err && !c.nodes)
