@@ -356,19 +356,32 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 	return err;
 }
 
+/* The cost of the hits in all threads of a process, ns. Threads that share a counter get equal parts of it: `sharers`
+ * says how many there are of each. */
+static uint64_t process_ours(const struct session *s, const struct session_proc *proc, const uint32_t *sharers)
+{
+	uint64_t ours = 0;
+
+	for (size_t i = 0; i < s->nthreads; i++) {
+		size_t index = s->threads[i].index & (WIRE_MAX_THREADS - 1);
+
+		if (s->threads[i].slot == proc->slot)
+			ours += s->skel->bss->thread_ours[index] / sharers[index];
+	}
+	return ours;
+}
+
 static int add_process(const struct session *s, struct profile *p, const struct session_proc *proc,
-		       struct prof_process **by_slot)
+		       struct prof_process **by_slot, const uint32_t *sharers)
 {
 	const struct wire_proc *wire = &s->skel->bss->procs[proc->slot];
 	struct prof_process *out = profile__add_process(p, proc->pid);
-	uint64_t ours = 0, cpu = proc->cpu_end_ns > proc->cpu_start_ns ? proc->cpu_end_ns - proc->cpu_start_ns : 0;
+	uint64_t ours = process_ours(s, proc, sharers),
+		 cpu = proc->cpu_end_ns > proc->cpu_start_ns ? proc->cpu_end_ns - proc->cpu_start_ns : 0;
 
 	if (!out)
 		return -ENOMEM;
 	by_slot[proc->slot] = out;
-	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i].slot == proc->slot)
-			ours += s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)];
 	out->command = strdup(proc->command);
 	out->python = strdup(proc->python);
 	out->build_id = strdup(s->builds[proc->build].build_id);
@@ -389,8 +402,12 @@ static int fill(struct collector *c, struct profile *p)
 {
 	struct session *s = c->s;
 	struct prof_process **by_slot = calloc(WIRE_MAX_PROCS, sizeof(struct prof_process *));
+	uint32_t *sharers = calloc(WIRE_MAX_THREADS, sizeof(*sharers));
 	char host[256] = "";
-	int err = by_slot ? 0 : -ENOMEM;
+	int err = by_slot && sharers ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < s->nthreads && !err; i++)
+		sharers[s->threads[i].index & (WIRE_MAX_THREADS - 1)]++;
 
 	gethostname(host, sizeof(host) - 1);
 	p->host = strdup(host);
@@ -400,10 +417,11 @@ static int fill(struct collector *c, struct profile *p)
 		err = profile__add_pattern(p, s->opts.patterns[i]);
 	for (size_t i = 0; i < s->nprocs && !err; i++)
 		if (c->slot ? s->procs[i]->slot == c->slot : !s->procs[i]->trial)
-			err = add_process(s, p, s->procs[i], by_slot);
+			err = add_process(s, p, s->procs[i], by_slot, sharers);
 	if (!err)
 		err = place_all(c, p, by_slot);
 	free(by_slot);
+	free(sharers);
 	return err;
 }
 
