@@ -174,6 +174,10 @@ int session__attach(struct session *s)
 
 	s->skel->links.proc_exec = bpf_program__attach(s->skel->progs.proc_exec);
 	err = (int)libbpf_get_error(s->skel->links.proc_exec);
+	if (!err) {
+		s->skel->links.proc_exit = bpf_program__attach(s->skel->progs.proc_exit);
+		err = (int)libbpf_get_error(s->skel->links.proc_exit);
+	}
 	if (!err && s->opts.tree) {
 		s->skel->links.proc_fork = bpf_program__attach(s->skel->progs.proc_fork);
 		err = (int)libbpf_get_error(s->skel->links.proc_fork);

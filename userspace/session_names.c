@@ -199,7 +199,8 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 			  __ATOMIC_RELAXED);
 }
 
-static void read_comm(pid_t pid, pid_t tid, char **out)
+/* The kernel's name of a thread, kept once. False when the thread has ended. */
+static bool read_comm(pid_t pid, pid_t tid, char **out)
 {
 	char path[64], line[64] = "";
 	FILE *f;
@@ -207,12 +208,13 @@ static void read_comm(pid_t pid, pid_t tid, char **out)
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
 	f = fopen(path, "re");
 	if (!f)
-		return;
-	if (fgets(line, sizeof(line), f)) {
+		return false;
+	if (!*out && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = 0;
 		*out = strdup(line);
 	}
 	fclose(f);
+	return true;
 }
 
 static void name_thread(struct session *s, struct session_thread *thread)
@@ -223,8 +225,8 @@ static void name_thread(struct session *s, struct session_thread *thread)
 	if (thread->name || thread->tries >= THREAD_NAME_TRIES || !proc)
 		return;
 	thread->tries++;
-	if (!thread->comm)
-		read_comm(proc->pid, thread->tid, &thread->comm);
+	if (!read_comm(proc->pid, thread->tid, &thread->comm))
+		thread->tries = THREAD_NAME_TRIES;
 	if (proc->reader && !pyobj__thread_name(proc->reader, thread->tid, name, sizeof(name)))
 		thread->name = strdup(name);
 }

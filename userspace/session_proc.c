@@ -41,10 +41,18 @@ void session_proc_end(struct session_proc *proc)
 	proc->ended_ns = monotonic_ns();
 }
 
-void session_proc_free(struct session_proc *proc)
+/* Gives back what only a living process needs: a server forks workers all day long. */
+static void proc_close(struct session_proc *proc)
 {
 	pyobj_reader__free(proc->reader);
 	target__close(proc->target);
+	proc->reader = NULL;
+	proc->target = NULL;
+}
+
+void session_proc_free(struct session_proc *proc)
+{
+	proc_close(proc);
 	free(proc->command);
 	free(proc->python);
 	free(proc->open_path);
@@ -260,12 +268,18 @@ void session_check_procs(struct session *s)
 {
 	for (size_t i = 0; i < s->nprocs; i++) {
 		struct session_proc *proc = s->procs[i];
-		uint64_t cpu = proc->ended || proc->interp ? 0 : cpu_ns(proc->pid);
+		uint64_t cpu;
 
+		/* Not in the round that finds it ended: what it announced before may still be in the ring buffer, and
+		 * the reader remembers names. */
+		if (proc->ended) {
+			proc_close(proc);
+			continue;
+		}
+		cpu = proc->interp ? 0 : cpu_ns(proc->pid);
 		if (cpu)
 			proc->cpu_end_ns = cpu;
-		if (!proc->ended &&
-		    (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH))
+		if (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH)
 			session_proc_end(proc);
 	}
 }
