@@ -16,9 +16,9 @@
 
 #define MAX_BYTES (64 << 10)
 
-/* The folder, made if need be: $XDG_CACHE_HOME/pylu, for root /var/cache/pylu, else ~/.cache/pylu. An open descriptor, or
- * -1. */
-static int open_folder(void)
+/* The folder: $XDG_CACHE_HOME/pylu, for root /var/cache/pylu, else ~/.cache/pylu. With `make` it is made where it is
+ * missing. An open descriptor, or -1. */
+static int open_folder(bool make)
 {
 	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 	char path[4096];
@@ -33,7 +33,7 @@ static int open_folder(void)
 		snprintf(path, sizeof(path), "%s/.cache/pylu", home);
 	else
 		return -1;
-	if (mkdir(path, 0700) && errno != EEXIST)
+	if (make && mkdir(path, 0700) && errno != EEXIST)
 		return -1;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0 && (fstat(fd, &st) || st.st_uid != geteuid() || st.st_mode & 022)) {
@@ -45,7 +45,7 @@ static int open_folder(void)
 
 static int open_file(int flags)
 {
-	int folder = open_folder(), fd;
+	int folder = open_folder(flags & O_CREAT), fd;
 	struct stat st;
 
 	if (folder < 0)
