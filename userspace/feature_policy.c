@@ -72,6 +72,8 @@ void feature_check_lsm(const struct feature_facts *facts, struct feature_check *
 	}
 	confined = feature_read(facts, "/proc/self/attr/current", profile, sizeof(profile)) > 0 &&
 		   strncmp(profile, "unconfined", 10) && !strstr(profile, "unconfined_t");
+	if (!names[0])
+		snprintf(names, sizeof(names), "none");
 	feature_check__text(c, names);
 	if (!feature_refused_for_unknown_reason(facts)) {
 		feature_check__say(c, FEATURE_OK, "%s%s%s", names, confined ? "; we run as " : "",
