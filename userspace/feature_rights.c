@@ -33,8 +33,11 @@ bool feature_capable(const struct feature_facts *facts, int cap)
 
 bool feature_refused_for_unknown_reason(const struct feature_facts *facts)
 {
-	return facts->trial->err == -DIAG_NO_CAPABILITY && feature_capable(facts, CAP_BPF) &&
-	       feature_capable(facts, CAP_PERFMON) && !facts->trial->calls[FEATURE_CALL_BPF];
+	const struct feature_trial *t = facts->trial;
+
+	return t->err == -DIAG_NO_CAPABILITY && feature_capable(facts, CAP_BPF) &&
+	       feature_capable(facts, CAP_PERFMON) && !t->calls[FEATURE_CALL_BPF] &&
+	       (t->multi || !t->calls[FEATURE_CALL_PERF]);
 }
 
 /* How to come by a capability, by what stands in the way of it. */
