@@ -14,17 +14,20 @@
 #include "elf.h"
 #include "feature_priv.h"
 #include "layout.h"
+#include "mem.h"
 #include "opmap.h"
 #include "prove.h"
 #include "target.h"
 #include "verdict.h"
 
+#define INTERPRETERS_MAX 1000 /* that are counted: the list is the process's, and may have no end */
+
 struct looker {
 	struct feature_target *out;
 	const struct feature_trial *trial;
 	struct target *t;
-	const struct layout *layout;
-	const struct opmap *opmap;
+	struct layout layout;
+	const struct opmap *opmap; /* NULL: the version is not known */
 };
 
 /* Remembers the first thing that stands in the way. */
@@ -133,23 +136,79 @@ static void check_build(struct looker *l)
 			   out->build_id[0] ? "" : "; without a build-id it has to be proved every time");
 }
 
-/* From 3.13 on the process itself can confirm the row; that belongs here. */
 static void check_layout(struct looker *l)
 {
 	struct feature_check *c = feature_list__add(&l->out->list, "layout");
 	const struct py_version *v = &l->t->version;
+	const struct opmap *opmap = opmap__find(v->major, v->minor);
+	unsigned corrected = 0;
+	int err = layout__of_file(l->t->elf, v, &l->layout, &corrected);
 
-	l->layout = layout__find(v->major, v->minor);
-	l->opmap = opmap__find(v->major, v->minor);
-	feature_check__flag(c, l->layout && l->opmap);
-	if (l->layout && l->opmap) {
-		feature_check__say(c, FEATURE_OK, "the structs and opcodes of Python %u.%u are known", v->major,
-				   v->minor);
+	feature_check__flag(c, !err && opmap);
+	if (err || !opmap) {
+		feature_check__say(c, FEATURE_NO,
+				   err == -DIAG_BAD_DATA
+					   ? "the file has no _Py_DebugOffsets of Python %u.%u, which tell its structs"
+					   : "the structs and opcodes of Python %u.%u are not known",
+				   v->major, v->minor);
+		feature_check__remedy(c, "%s", diag_remedy(-DIAG_UNSUPPORTED));
+		refuse(l->out, -DIAG_UNSUPPORTED, c->text);
 		return;
 	}
-	feature_check__say(c, FEATURE_NO, "the structs and opcodes of Python %u.%u are not known", v->major, v->minor);
-	feature_check__remedy(c, "%s", diag_remedy(-DIAG_UNSUPPORTED));
-	refuse(l->out, -DIAG_UNSUPPORTED, c->text);
+	l->opmap = opmap;
+	if (!layout__in_debug_offsets(v->major, v->minor))
+		feature_check__say(c, FEATURE_OK, "the structs and opcodes of Python %u.%u are known", v->major,
+				   v->minor);
+	else if (!corrected)
+		feature_check__say(c, FEATURE_OK,
+				   "the structs and opcodes of Python %u.%u are known; _Py_DebugOffsets agrees",
+				   v->major, v->minor);
+	else
+		feature_check__say(c, FEATURE_OK,
+				   "the structs and opcodes of Python %u.%u are known; _Py_DebugOffsets says "
+				   "%u fields otherwise, and is followed",
+				   v->major, v->minor, corrected);
+}
+
+/* How many interpreters there are, and in how many of them compiled traces may run. 0, or a code. */
+static int count_interpreters(const struct looker *l, unsigned *n, unsigned *jit)
+{
+	const struct layout *y = &l->layout;
+	uint64_t at;
+	uint8_t on;
+	int err = target__symbol(l->t, "_PyRuntime", &at);
+
+	*n = *jit = 0;
+	if (!err)
+		err = mem__read_u64(l->t->mem, at + (uint64_t)y->runtime_interp_head, &at);
+	while (!err && at && *n < INTERPRETERS_MAX) {
+		++*n;
+		if (y->interp_jit != OFF_NONE && !mem__read_u8(l->t->mem, at + (uint64_t)y->interp_jit, &on))
+			*jit += on != 0;
+		err = mem__read_u64(l->t->mem, at + (uint64_t)y->interp_next, &at);
+	}
+	return err;
+}
+
+static void check_interpreters(struct looker *l)
+{
+	struct feature_check *c = feature_list__add(&l->out->list, "interpreters");
+	unsigned n, jit;
+	int err = count_interpreters(l, &n, &jit);
+
+	if (err || !n) {
+		feature_check__say(c, FEATURE_UNKNOWN, "the list of interpreters cannot be read: %s",
+				   err ? diag_strerror(err) : "it is empty");
+		return;
+	}
+	feature_check__number(c, n);
+	if (jit)
+		feature_check__say(c, FEATURE_LIMITED,
+				   "%u; the JIT compiler is on: calls are counted where they end, "
+				   "without times",
+				   n);
+	else
+		feature_check__say(c, FEATURE_OK, "%u%s", n, n > 1 ? ", which are told apart" : "");
 }
 
 static void check_sites(struct looker *l)
@@ -161,7 +220,7 @@ static void check_sites(struct looker *l)
 	int err;
 
 	diag_capture__begin(&said);
-	err = site_set__find(l->t->elf, l->layout, l->opmap, &l->out->sites);
+	err = site_set__find(l->t->elf, &l->layout, l->opmap, &l->out->sites);
 	diag_capture__end(&said);
 	if (err) {
 		l->out->sites.n = 0;
@@ -191,7 +250,7 @@ static void check_table(struct looker *l)
 	struct feature_check *c = feature_list__add(&l->out->list, "dispatch_table");
 	const struct site_set *sites = &l->out->sites;
 
-	if (strcmp(sites->backend, "opcode")) {
+	if (!sites->ntables) {
 		feature_check__say(c, FEATURE_OK, "not needed up to Python 3.10");
 		return;
 	}
@@ -270,8 +329,10 @@ struct feature_target *feature_target__examine(pid_t pid, const struct feature_t
 	check_version(&l);
 	check_build(&l);
 	check_layout(&l);
-	if (l.layout && l.opmap)
+	if (l.opmap) {
+		check_interpreters(&l);
 		check_sites(&l);
+	}
 	if (out->sites.n) {
 		check_table(&l);
 		check_backend(&l);

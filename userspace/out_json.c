@@ -144,6 +144,9 @@ static void put_process(struct sink *s, const struct prof_process *proc)
 	out_json__set(s, object, "backend", out_json__string(proc->backend));
 	out_json__set(s, object, "why", out_json__string(proc->why));
 	out_json__set(s, object, "raw", json_boolean(proc->raw));
+	out_json__set(s, object, "jit", json_boolean(proc->jit));
+	out_json__set(s, object, "interpreter",
+		      proc->interpreter < 0 ? json_null() : out_json__integer((uint64_t)proc->interpreter));
 	out_json__set(s, object, "ended", json_boolean(proc->ended));
 	out_json__set(s, object, "hits_total", out_json__integer(proc->hits_total));
 	out_json__set(s, object, "ns_per_hit", out_json__number(proc->ns_per_hit));

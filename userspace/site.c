@@ -15,9 +15,12 @@
 #include "layout.h"
 #include "opmap.h"
 
-#define STRAIGHT_MAX 96 /* instructions of a straight line that are looked at */
-#define ARG0 7		/* rdi, rsi: the first two arguments of a function */
+#define STRAIGHT_MAX 96		/* instructions of a straight line that are looked at */
+#define HANDLER_MAX 4096	/* bytes of the longest handler; more are harmless */
+#define HANDLERS_MAX (16 << 20) /* of all of them: bounds the search */
+#define ARG0 7			/* rdi, rsi, rdx: the first arguments of a function */
 #define ARG1 6
+#define ARG2 2
 
 struct finder {
 	const struct elf_file *elf;
@@ -80,12 +83,22 @@ static int add_site(struct finder *f, enum site_kind kind, const char *what, uin
 	return 0;
 }
 
-/* The direct jumps inside the evaluation function, for the question whether anything jumps into a handler. */
+/* The direct jumps in the handlers' code, for the question whether anything jumps into a handler. Optimised builds move
+ * the handlers out of the evaluation function's range, but not apart. */
 static int collect_jumps(struct finder *f)
 {
-	uint64_t at = f->eval, end = f->eval + f->eval_size;
+	uint64_t at = UINT64_MAX, end = 0;
 	size_t room = 0;
 	struct insn insn;
+
+	for (int op = 0; op < 256; op++) {
+		at = f->table[op] < at ? f->table[op] : at;
+		end = f->table[op] > end ? f->table[op] : end;
+	}
+	end += HANDLER_MAX;
+	if (end - at > HANDLERS_MAX)
+		return diag_error(-DIAG_NO_SITE, "the opcode handlers of build %s lie too far apart",
+				  elf_file__build_id(f->elf));
 
 	while (at < end) {
 		if (decode_at(f, at, &insn)) {
@@ -145,7 +158,8 @@ static bool entered(struct finder *f, uint64_t from, uint64_t to, const char *co
 
 /* The first emulated instruction of the straight line from `start` at which a register still holds the frame (and one
  * the thread state, where that is known at the start); else the start itself. Where an instrumented handler calls a
- * monitor first, which runs Python code with this frame as its caller, `behind_call` takes an instruction behind that. */
+ * monitor first, which runs Python code with this frame as its caller, `behind_call` takes an instruction behind that:
+ * _Py_call_instrumentation_arg(tstate, event, frame, ...). */
 static int straight_site(struct finder *f, enum site_kind kind, const char *what, uint64_t start, uint32_t frame,
 			 uint32_t tstate, bool behind_call, const char *const *same)
 {
@@ -162,7 +176,7 @@ static int straight_site(struct finder *f, enum site_kind kind, const char *what
 		}
 		if (insn.flow == INSN_END || insn.flow == INSN_JMP)
 			break;
-		behind_call &= insn.flow != INSN_CALL;
+		behind_call &= insn.flow != INSN_CALL || !(frame & INSN_REG_MASK(ARG2));
 		frame = follow(frame, &insn);
 		tstate = follow(tstate, &insn);
 		if (!frame)
@@ -193,57 +207,14 @@ static bool is_table(const struct finder *f, const uint64_t *words)
 	return shared && distinct > 90;
 }
 
-static int find_table_in(struct finder *f, const struct elf_section *sec)
-{
-	uint64_t *words, at = (sec->addr + 7) & ~7ULL;
-	size_t n = (sec->addr + sec->size - at) / 8, run = 0;
-
-	words = malloc(n * sizeof(*words));
-	if (!words)
-		return diag_error(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		bool code = !elf_file__word(f->elf, at + 8 * i, &words[i]) && elf_file__is_code(f->elf, words[i]);
-
-		run = code ? run + 1 : 0;
-		if (run >= 256 && is_table(f, &words[i - 255])) {
-			if (!f->set->ntables++) {
-				f->set->table = at + 8 * (i - 255);
-				memcpy(f->table, &words[i - 255], sizeof(f->table));
-			}
-		}
-	}
-	free(words);
-	return 0;
-}
-
-static int find_table(struct finder *f)
-{
-	struct elf_section sec;
-	int err;
-
-	for (size_t i = 0; i < elf_file__section_count(f->elf); i++) {
-		if (elf_file__section(f->elf, i, &sec) || sec.type != SHT_PROGBITS || sec.size < 2048 || !sec.data ||
-		    !(sec.flags & SHF_ALLOC) || sec.flags & SHF_EXECINSTR)
-			continue;
-		err = find_table_in(f, &sec);
-		if (err)
-			return err;
-	}
-	if (f->set->ntables != 1)
-		return diag_error(-DIAG_NO_SITE, "%s opcode dispatch table of Python %u.%u in build %s",
-				  f->set->ntables ? "more than one" : "no", f->opmap->major, f->opmap->minor,
-				  elf_file__build_id(f->elf));
-	return 0;
-}
-
-/* Every handler stores its instruction pointer into the frame; the base register that most of them use is the one that
- * holds the frame. */
-static int find_frame_reg(struct finder *f)
+/* The base register of the stores into the field `frame_instr` with which most handlers begin; SITE_REG_NONE when they
+ * agree on none. */
+static uint8_t agreed_frame_reg(struct finder *f, const uint64_t *table)
 {
 	unsigned votes[16] = { 0 }, all = 0, best = 0;
 
 	for (int op = 0; op < 256; op++) {
-		uint64_t at = f->table[op];
+		uint64_t at = table[op];
 		uint32_t changed = 0;
 		struct insn insn;
 
@@ -265,10 +236,59 @@ static int find_frame_reg(struct finder *f)
 	for (unsigned reg = 0; reg < 16; reg++)
 		if (votes[reg] > votes[best])
 			best = reg;
-	if (votes[best] < 20 || votes[best] * 10 < all * 9)
-		return diag_error(-DIAG_NO_SITE, "the opcode handlers of build %s agree on no register for the frame",
+	return votes[best] < 20 || votes[best] * 10 < all * 9 ? SITE_REG_NONE : (uint8_t)best;
+}
+
+/* A table of the right shape is taken for the dispatch table when its handlers store their instruction pointer into the
+ * frame, as opcodes do: other switches over opcodes (_PyOpcode_num_popped in debug builds) have the same shape. */
+static void take_table(struct finder *f, uint64_t addr, const uint64_t *words)
+{
+	uint8_t reg = agreed_frame_reg(f, words);
+
+	if (reg == SITE_REG_NONE || f->set->ntables++)
+		return;
+	f->set->table = addr;
+	f->frame_reg = reg;
+	memcpy(f->table, words, sizeof(f->table));
+}
+
+static int find_table_in(struct finder *f, const struct elf_section *sec)
+{
+	uint64_t *words, at = (sec->addr + 7) & ~7ULL;
+	size_t n = (sec->addr + sec->size - at) / 8, run = 0;
+
+	words = malloc(n * sizeof(*words));
+	if (!words)
+		return diag_error(-ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		bool code = !elf_file__word(f->elf, at + 8 * i, &words[i]) && elf_file__is_code(f->elf, words[i]);
+
+		run = code ? run + 1 : 0;
+		if (run >= 256 && is_table(f, &words[i - 255]))
+			take_table(f, at + 8 * (i - 255), &words[i - 255]);
+	}
+	free(words);
+	return 0;
+}
+
+/* Finds the dispatch table and the register that holds the frame at every handler's start. */
+static int find_table(struct finder *f)
+{
+	struct elf_section sec;
+	int err;
+
+	for (size_t i = 0; i < elf_file__section_count(f->elf); i++) {
+		if (elf_file__section(f->elf, i, &sec) || sec.type != SHT_PROGBITS || sec.size < 2048 || !sec.data ||
+		    !(sec.flags & SHF_ALLOC) || sec.flags & SHF_EXECINSTR)
+			continue;
+		err = find_table_in(f, &sec);
+		if (err)
+			return err;
+	}
+	if (f->set->ntables != 1)
+		return diag_error(-DIAG_NO_SITE, "%s opcode dispatch table of Python %u.%u in build %s",
+				  f->set->ntables ? "more than one" : "no", f->opmap->major, f->opmap->minor,
 				  elf_file__build_id(f->elf));
-	f->frame_reg = (uint8_t)best;
 	return 0;
 }
 
@@ -386,12 +406,13 @@ static int end_sites(struct finder *f)
 
 static int opcode_sites(struct finder *f)
 {
-	static const char *const resume[] = { "RESUME", "RESUME_QUICK", "RESUME_CHECK", "INSTRUMENTED_RESUME", NULL };
+	static const char *const resume[] = { "RESUME",		  "RESUME_QUICK",	 "RESUME_CHECK",
+					      "RESUME_CHECK_JIT", "INSTRUMENTED_RESUME", NULL };
 	static const char *const yield[] = { "YIELD_VALUE", "INSTRUMENTED_YIELD_VALUE", NULL };
 	int err;
 
 	f->set->backend = "opcode";
-	err = find_frame_reg(f);
+	err = find_table(f);
 	if (!err)
 		err = collect_jumps(f);
 	if (!err)
@@ -501,9 +522,7 @@ int site_set__find(const struct elf_file *elf, const struct layout *layout, cons
 	err = insn_decoder__new(&f.decoder);
 	if (err)
 		return err;
-	err = find_table(&f);
-	if (!err)
-		err = layout->frame_instr != OFF_NONE ? opcode_sites(&f) : frame_sites(&f);
+	err = layout->frame_instr != OFF_NONE ? opcode_sites(&f) : frame_sites(&f);
 	if (!err)
 		err = dealloc_site(&f);
 	free(f.jumps);

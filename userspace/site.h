@@ -47,7 +47,7 @@ struct site {
 struct site_set {
 	const char *backend; /* "opcode" or "frame" */
 	uint64_t table;	     /* virtual address of the dispatch table */
-	unsigned ntables;    /* how many places had its shape */
+	unsigned ntables;    /* how many places had its shape; 0: this backend needs none */
 	struct site sites[SITE_MAX];
 	size_t n;
 };

@@ -61,9 +61,19 @@ class Result:
         check(got == wanted, 'hits by caller: pylu-bpf %s, right is %s' % (got, wanted))
 
 
+def command(python, *arguments):
+    """The command line that runs an interpreter."""
+    return [python.path] + list(arguments)
+
+
+def output(python, text):
+    """What a line of Python prints."""
+    return subprocess.run(command(python, '-c', text), stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+
+
 def start(folder, python, text, name='target.py', **more):
     path = write(folder, name, PRELUDE + text)
-    return Target([python.path, path], cwd=folder, **more), path
+    return Target(command(python, path), cwd=folder, **more), path
 
 
 def sound(profile, finished=True):

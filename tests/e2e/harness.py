@@ -25,7 +25,7 @@ TARGETS = os.path.join(ROOT, 'tests', 'targets')
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 import interpreters  # noqa: E402
 
-OLDEST, NEWEST = (3, 8), (3, 13)  # what pylu-bpf supports
+OLDEST, NEWEST = (3, 8), (3, 15)  # what pylu-bpf supports
 PATIENCE = float(os.environ.get('PYLU_E2E_PATIENCE', '120'))  # seconds until something that hangs counts as failed
 SKIP = 77
 
@@ -321,7 +321,7 @@ class Suite:
             else:
                 found.append(python)
         if not found:
-            self.note_skip('no interpreter from 3.8 to 3.13 found')
+            self.note_skip('no interpreter from 3.8 to 3.15 found')
         return found
 
     def note_skip(self, reason):
