@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
@@ -208,19 +209,36 @@ static char *environ_value(pid_t pid, const char *name)
 	return value;
 }
 
-int prove_child_of(const struct target *t, struct prove_child *out)
+/* The text of a link below /proc/PID. False where it cannot be read. */
+static bool read_link(pid_t pid, const char *name, char text[PATH_MAX])
 {
-	char link[64], root[64], exe[4096];
-	struct stat theirs, ours;
-	const char *base;
+	char link[64];
 	ssize_t n;
 
+	snprintf(link, sizeof(link), "/proc/%d/%s", (int)pid, name);
+	n = readlink(link, text, PATH_MAX - 1);
+	text[n < 0 ? 0 : n] = '\0';
+	return n > 0;
+}
+
+/* A path that the kernel showed us, as a process names it whose root folder is shown to us as `root`: in a chroot that
+ * shares our mounts, paths are shown with the folder in front. */
+static const char *below_root(const char *path, const char *root)
+{
+	size_t n = strlen(root);
+
+	return n > 1 && !strncmp(path, root, n) && path[n] == '/' ? path + n : path;
+}
+
+int prove_child_of(const struct target *t, struct prove_child *out)
+{
+	char root[64], root_text[PATH_MAX], exe[PATH_MAX];
+	struct stat theirs, ours;
+	const char *base;
+
 	*out = (struct prove_child){ .uid = t->uid, .gid = t->uid };
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)t->pid);
-	n = readlink(link, exe, sizeof(exe) - 1);
-	if (n < 0)
+	if (!read_link(t->pid, "exe", exe))
 		return -ENOENT;
-	exe[n] = 0;
 	base = strrchr(exe, '/');
 	if (!base || strncmp(base, "/python", 7))
 		return -ENOENT;
@@ -230,7 +248,7 @@ int prove_child_of(const struct target *t, struct prove_child *out)
 	snprintf(root, sizeof(root), "/proc/%d/root", (int)t->pid);
 	if (!stat(root, &theirs) && !stat("/", &ours) && (theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
 		out->root = strdup(root);
-	out->exe = strdup(exe);
+	out->exe = strdup(out->root && read_link(t->pid, "root", root_text) ? below_root(exe, root_text) : exe);
 	out->library_path = environ_value(t->pid, "LD_LIBRARY_PATH");
 	return out->exe ? 0 : -ENOENT;
 }

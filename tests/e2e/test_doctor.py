@@ -370,6 +370,43 @@ def in_other_namespaces(folder, python):
     finish(target)
 
 
+def make_root(folder, python):
+    """A folder with a python and what it needs to start, to be its root."""
+    said = subprocess.run(['ldd', python], stdout=subprocess.PIPE).stdout.decode()
+    ask = 'import sys, os; print(os.path.dirname(os.__file__))'
+    library = subprocess.run([python, '-I', '-c', ask], stdout=subprocess.PIPE).stdout.decode().strip()
+    for path in [python] + re.findall(r'(/\S+) \(0x', said):
+        os.makedirs(folder + os.path.dirname(path), exist_ok=True)
+        shutil.copy(path, folder + path)
+    os.makedirs(folder + library)
+    for name in os.listdir(library):
+        if name.endswith('.py'):
+            shutil.copy(os.path.join(library, name), folder + library)
+    for name in 'encodings', 'collections':
+        shutil.copytree(os.path.join(library, name), os.path.join(folder + library, name))
+
+
+@case
+def in_another_root(folder, python):
+    """A chroot that shares our mounts: the kernel shows its paths with the folder in front, and the proof's child has to
+    be started without."""
+    exe = os.path.realpath('/usr/bin/python3')
+    root = os.path.join(folder, 'root')
+    make_root(root, exe)
+    os.chmod(folder, 0o755)
+    target = Target(['chroot', root, exe, '-I', '-S', '-c', PRELUDE + "def f(): return 1\ngate('ready')\n"])
+    target.expect('ready')
+    env = dict(os.environ, XDG_CACHE_HOME=folder)
+    doctor = Doctor(folder, '-p', str(target.pid), env=env)
+    doctor.expect('proof', 'ok', exe + ' in its root folder', checks=doctor.targets[0])
+    doctor.expect('mount_namespace', 'ok', 'ours', checks=doctor.targets[0])
+    session = Session(['profile', '-p', str(target.pid), '-d', '0.1', '-f', 'folded', '**'], env=env)
+    check(session.status() == 0, 'profile: %s' % session.stderr.text())
+    doctor = Doctor(folder, '-p', str(target.pid), env=env)
+    check(doctor.targets[0]['proof']['value'] is True, 'proof: %s' % doctor.targets[0]['proof'])
+    finish(target)
+
+
 @case
 def of_another_user(folder, python):
     os.chmod(folder, 0o755)
