@@ -255,8 +255,12 @@ static void check_table(struct looker *l)
 		return;
 	}
 	feature_check__number(c, (long long)sites->table);
-	feature_check__say(c, FEATURE_OK, "at %#llx, %u of its shape", (unsigned long long)sites->table,
-			   sites->ntables);
+	if (sites->ntables == 1)
+		feature_check__say(c, FEATURE_OK, "at %#llx in the file, the only one of its shape",
+				   (unsigned long long)sites->table);
+	else
+		feature_check__say(c, FEATURE_OK, "at %#llx in the file, one of %u of its shape",
+				   (unsigned long long)sites->table, sites->ntables);
 }
 
 static void check_backend(struct looker *l)

@@ -335,9 +335,9 @@ def sites_are_so(found, pid):
             check(here == there, '%s: %s in the process, %s in the file' % (site, here.hex(), there.hex()))
             check(site['register'] in REGISTERS and site['thread_state_register'] in REGISTERS | {None}, 'registers: %s' % site)
             # nop, push, direct jmp, jcc and call, arch/x86/kernel/uprobes.c
-            code = here[1:] if 0x40 <= here[0] < 0x50 else here
-            emulated = (here[0] in (0x90, 0xe8, 0xe9, 0xeb) or 0x70 <= here[0] < 0x80 or 0x50 <= code[0] < 0x58
-                        or here[0] == 0x0f and (0x80 <= here[1] < 0x90 or here[1] == 0x1f) or here[:2] == b'\x66\x90')
+            push = here[1:] if here[0] == 0x41 else here
+            emulated = (here[0] in (0x90, 0xe8, 0xe9, 0xeb) or 0x70 <= here[0] < 0x80 or 0x50 <= push[0] < 0x58
+                        or here[0] == 0x0f and 0x80 <= here[1] < 0x90)
             check(site['emulated'] == emulated, '%s at %s' % (site, here.hex()))
 
 
