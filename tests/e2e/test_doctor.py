@@ -356,6 +356,28 @@ def proof_is_so(folder, doctor, target, env, cache):
 
 
 @case
+def several_interpreters(folder, python):
+    target = Target([python.path, '-c', PRELUDE + """
+try:
+    import _interpreters as sub
+except ImportError:
+    import _xxsubinterpreters as sub
+first, second = sub.create(), sub.create()
+gate('ready')
+sub.destroy(first)
+gate('one')
+"""])
+    target.expect('ready')
+    for n in 3, 2:
+        checks = Doctor(folder, '-p', str(target.pid)).targets[0]
+        check(checks['interpreters']['value'] == n, '%d interpreters: %s' % (n, checks['interpreters']))
+        target.go()
+        if n == 3:
+            target.expect('one')
+    target.finish()
+
+
+@case
 def in_other_namespaces(folder, python):
     lead = ['unshare', '-m', '-p', '-f', '--kill-child']
     if subprocess.run(lead + ['true'], stderr=subprocess.DEVNULL).returncode:
@@ -474,4 +496,4 @@ def unsupported_versions(folder, python):
 
 if __name__ == '__main__':
     # The others do not depend on the version.
-    cases.main(__doc__, once=set(cases.CASES) - {a_process})
+    cases.main(__doc__, once=set(cases.CASES) - {a_process, several_interpreters})
