@@ -63,9 +63,11 @@ static int open_target(struct looker *l)
 		return l->out->command && l->out->path ? 0 : -ENOMEM;
 	}
 	feature_check__say(c, FEATURE_NO, "%s", said.error);
-	feature_check__remedy(c, "%s",
-			      err == -DIAG_NO_CAPABILITY ? "hold the capabilities that are missing above"
-							 : diag_remedy(err));
+	feature_check__remedy(
+		c, "%s",
+		err == -DIAG_NO_CAPABILITY
+			? "hold the capabilities that it names; where they are held, a security module forbids it"
+			: diag_remedy(err));
 	refuse(l->out, err, said.error);
 	return err;
 }
