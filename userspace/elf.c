@@ -460,6 +460,19 @@ uint64_t elf_file__base(const struct elf_file *elf)
 	return first->p_vaddr & ~(align - 1);
 }
 
+bool elf_file__position_independent(const struct elf_file *elf)
+{
+	Elf64_Ehdr eh;
+
+	memcpy(&eh, elf->map, sizeof(eh));
+	return eh.e_type == ET_DYN;
+}
+
+bool elf_file__has_symtab(const struct elf_file *elf)
+{
+	return elf->symtab.entries.data != NULL;
+}
+
 const char *elf_file__build_id(const struct elf_file *elf)
 {
 	return elf->build_id;

@@ -61,6 +61,12 @@ int elf_file__starts_function(const struct elf_file *elf, uint64_t addr);
 /* The lowest p_vaddr of the PT_LOAD segments, rounded down to its p_align: load bias = first mapping's start - this. */
 uint64_t elf_file__base(const struct elf_file *elf);
 
+/* Whether the file can be loaded at any address (ET_DYN). */
+bool elf_file__position_independent(const struct elf_file *elf);
+
+/* Whether it has a symbol table beside that of the dynamic linker: it was not stripped. */
+bool elf_file__has_symtab(const struct elf_file *elf);
+
 /* The 8-byte word at `addr` as it will be after loading at bias 0: the addend where a R_X86_64_RELATIVE (RELA) or RELR
  * relocation applies, else the file's bytes. 0, or -ERANGE. */
 int elf_file__word(const struct elf_file *elf, uint64_t addr, uint64_t *out);

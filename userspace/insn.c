@@ -182,3 +182,11 @@ int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len
 	decode_memory(d->scratch, &d->scratch->detail->x86, out);
 	return 0;
 }
+
+const char *insn_reg_name(uint8_t reg)
+{
+	static const char *const names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					     "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
+
+	return reg < sizeof(names) / sizeof(names[0]) ? names[reg] : "none";
+}

@@ -49,4 +49,7 @@ int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len
 /* Whether the kernel emulates the instruction at `code` rather than single-stepping it. */
 bool insn_emulated(const uint8_t *code, size_t len);
 
+/* The name of a general register by the processor's number, "none" for any other number. Static storage. */
+const char *insn_reg_name(uint8_t reg);
+
 #endif

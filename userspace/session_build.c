@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "diag.h"
 #include "elf.h"
 #include "layout.h"
@@ -76,12 +77,6 @@ static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 		return diag_error(-DIAG_NO_SITE, "_PyRuntime is not exported by build %s", elf_file__build_id(elf));
 	b->runtime = sym.addr;
 	return 0;
-}
-
-static const char *why_backend(const struct site_set *sites)
-{
-	return strcmp(sites->backend, "frame") ? "opcode handlers see every call of Python 3.11 and later"
-					       : "up to Python 3.10 every call passes the evaluation function";
 }
 
 /* A site as the programs know it. */
@@ -180,7 +175,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
 				  s->opts.backend, version->text, build->sites.backend);
 	build->build_id = strdup(id);
-	build->why = strdup(why_backend(&build->sites));
+	build->why = strdup(backend__find(build->sites.backend)->why);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
 	fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);

@@ -296,11 +296,12 @@ static int refuse_search(const struct target *t, const struct search *s, const c
 	int pid = (int)t->pid;
 	struct py_version v;
 
+	/* Only map_files leads to what was deleted, and for others' processes its folder is closed too. */
 	if (s->denied)
 		return refuse(r, -DIAG_NO_CAPABILITY, "no permission to open its files",
-			      "process %d: opening %s%s is not permitted without CAP_SYS_PTRACE and "
-			      "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN",
-			      pid, s->denied->path, s->denied->deleted ? ", which was deleted," : "");
+			      "process %d: opening %s%s is not permitted without %s and CAP_DAC_READ_SEARCH", pid,
+			      s->denied->path, s->denied->deleted ? ", which was deleted," : "",
+			      s->denied->deleted ? "CAP_CHECKPOINT_RESTORE" : "CAP_SYS_PTRACE");
 	if (s->old) {
 		elf_python_version(s->old, &v);
 		return refuse(r, -DIAG_UNSUPPORTED, v.major == 2 ? "Python 2" : "a Python before 3.6",
