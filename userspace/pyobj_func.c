@@ -161,6 +161,12 @@ static int refresh(struct pyobj_reader *r, uint64_t globals)
 	return pyobj_walk(r, globals, keep_one, r);
 }
 
+void pyobj_names__expire(struct pyobj_reader *r)
+{
+	if (r->names)
+		addrmap__clear(&r->names->modules);
+}
+
 int pyobj__qualname(struct pyobj_reader *r, uint64_t globals, uint64_t code, char *buf, size_t size)
 {
 	uint64_t str;

@@ -66,6 +66,13 @@ struct session_proc {
 	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
 };
 
+/* A code object of Python up to 3.10 whose qualified name was not found at its first call: what it is a part of may not
+ * have been there yet. Undecided until then, its calls are counted. */
+struct session_pending {
+	struct wire_event_code event;
+	uint64_t since_ns;
+};
+
 /* The module's name that was read last, by the address of its globals. */
 struct session_module {
 	uint32_t slot;
@@ -90,6 +97,8 @@ struct session {
 	struct session_func *funcs; /* by id */
 	size_t nfuncs;
 	struct session_module last_module;
+	struct session_pending *pending; /* code objects whose names are asked for again */
+	size_t npending;
 	struct session_thread *threads;
 	size_t nthreads;
 	struct probe_links **links;
@@ -103,6 +112,8 @@ struct session {
 
 /* session_names.c */
 void session_on_code(struct session *s, const struct wire_event_code *event);
+/* Asks again for names that were not found; at the end, for the last time. */
+void session_retry_names(struct session *s, bool last);
 void session_on_thread(struct session *s, const struct wire_event_thread *event);
 void session_name_threads(struct session *s);
 void session_names_free(struct session *s);
