@@ -10,10 +10,37 @@ import subprocess
 
 TESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'tests')
 
-# path: the executable as this host sees it. command: how it is started, a list to which its arguments are added. root: the root
-# file system that it needs, '/' or a folder. include: its headers as this host sees them, or None. origin, build: where it comes
-# from and how it was built, in words. refused: why pylu-bpf must refuse it, or None.
-Interpreter = collections.namedtuple('Interpreter', 'path command root version text include free_threaded origin build refused')
+SYSTEM, PYENV = 'this system', 'pyenv'
+
+
+class Interpreter(collections.namedtuple('Interpreter', 'path command root version text include free_threaded origin build refused')):
+    """
+    path            the executable as this host sees it
+    command         how it is started: a list, to which its arguments are added
+    root            the root file system that it needs: '/' or a folder
+    version, text   as three numbers, and as it says it
+    include         its headers as this host sees them, or None
+    free_threaded   whether it is
+    origin, build   where it comes from and how it was built, in words
+    refused         why pylu-bpf must refuse it, or None
+    """
+
+    @property
+    def name(self):
+        """What tells it from the others."""
+        return '%s (%s)' % (self.text, self.path)
+
+    @property
+    def foreign(self):
+        """Whether neither this system nor pyenv brought it."""
+        return self.origin not in (SYSTEM, PYENV)
+
+    @property
+    def variant(self):
+        """Whether it is another build of a version that is there anyway."""
+        return self.build != 'as shipped' if self.foreign else self.build.startswith('debug')
+
+
 # What tests/interpreters could not provide.
 Absent = collections.namedtuple('Absent', 'text origin build reason')
 
@@ -90,7 +117,7 @@ def find(paths=None):
         if real in seen or not os.access(real, os.X_OK):
             continue
         seen.add(real)
-        origin = 'pyenv' if real.startswith(os.path.realpath(pyenv_root()) + os.sep) else 'this system'
+        origin = PYENV if real.startswith(os.path.realpath(pyenv_root()) + os.sep) else SYSTEM
         found = ask(known.get(path) or Interpreter(path, [path], '/', None, None, None, None, origin, None, None))
         if found:
             out.append(found)
