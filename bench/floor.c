@@ -24,13 +24,13 @@
 
 static int find_sites(const struct target *t, struct site_set *sites)
 {
-	const struct layout *layout = layout__find(t->version.major, t->version.minor);
+	struct layout layout;
 	const struct opmap *opmap = opmap__find(t->version.major, t->version.minor);
 
-	if (!layout || !opmap)
+	if (layout__of_file(t->elf, &t->version, &layout, NULL) || !opmap)
 		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s, which is not known", t->interp_path,
 				  t->version.text);
-	return site_set__find(t->elf, layout, opmap, sites);
+	return site_set__find(t->elf, &layout, opmap, sites);
 }
 
 /* Loads `empty` alone: the other programs are not what is compared. */

@@ -4,7 +4,7 @@
 #ifndef PYLU_PYREAD_BPF_H
 #define PYLU_PYREAD_BPF_H
 
-#include "core.bpf.h"
+#include "interp.bpf.h"
 
 struct frame_head {
 	u64 code;
@@ -20,33 +20,9 @@ static __always_inline int frame_head_read(const struct wire_build *b, u32 slot,
 		proc_of(slot)->stats.unreadable++;
 		return -1;
 	}
-	out->code = b->head_code == 0 ? w[0] : w[1];
+	out->code = (b->head_code == 0 ? w[0] : w[1]) & b->code_mask;
 	out->previous = b->head_previous == 0 ? w[0] : b->head_previous == 1 ? w[1] : w[2];
 	return 0;
-}
-
-static __always_inline u64 read_u64(u64 addr)
-{
-	u64 v = 0;
-
-	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
-	return v;
-}
-
-static __always_inline u32 read_u32(u64 addr)
-{
-	u32 v = 0;
-
-	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
-	return v;
-}
-
-static __always_inline u8 read_u8(u64 addr)
-{
-	u8 v = 0;
-
-	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
-	return v;
 }
 
 /* Copies a compact ASCII str. 1 when `out` holds all of it, else 0. */
@@ -75,54 +51,74 @@ static __noinline int str_read(const struct wire_build *b, u64 obj, char *out, u
 }
 
 #define NAME_ABSENT 1 /* no address */
+#define NAME_ENTRIES 128
+
+struct dict_walk {
+	const struct wire_build *b;
+	u64 entries, stride, n;
+	u64 found; /* the value, once it was found */
+	u64 failed;
+};
+
+/* bpf_loop callback: whether one entry of a dict has the key "__name__". */
+static long dict_step(u64 i, struct dict_walk *w)
+{
+	u64 kv[2] = {}, length;
+	char name[8];
+
+	if (i >= w->n)
+		return 1;
+	w->failed = 1;
+	if (bpf_probe_read_user(kv, sizeof(kv), (void *)(w->entries + i * w->stride + (w->stride - 16))))
+		return 1;
+	w->failed = 0;
+	if (!kv[0] || !kv[1])
+		return 0;
+	w->failed = 1;
+	if (bpf_probe_read_user(&length, sizeof(length), (void *)(kv[0] + w->b->unicode_length)))
+		return 1;
+	w->failed = 0;
+	if (length != 8)
+		return 0;
+	w->failed = 1;
+	if (bpf_probe_read_user(name, 8, (void *)(kv[0] + w->b->unicode_ascii_data)))
+		return 1;
+	w->failed = 0;
+	if (*(u64 *)name != 0x5f5f656d616e5f5fULL) /* "__name__" */
+		return 0;
+	w->found = kv[1];
+	return 1;
+}
 
 /* The `__name__` of a globals dict: a module sets it first, so only the first entries are looked at; userspace looks
  * further. NAME_ABSENT when the dict has no more entries than that and it is none of them; 0 when it was not found. */
 static __noinline u64 globals_name(const struct wire_build *b, u64 globals)
 {
-	u64 keys, entries, stride, n, length;
+	struct dict_walk w = { .b = b };
+	u64 keys;
 	s64 size;
 
 	if (!b)
 		return 0;
 	keys = read_u64(globals + b->dict_keys);
-	if (!keys)
-		return 0;
-	if (bpf_probe_read_user(&n, sizeof(n), (void *)(keys + b->keys_nentries)))
+	if (!keys || bpf_probe_read_user(&w.n, sizeof(w.n), (void *)(keys + b->keys_nentries)))
 		return 0;
 	if (b->keys_log2_index_bytes >= 0) {
-		entries = keys + b->keys_indices + (1ULL << (read_u8(keys + b->keys_log2_index_bytes) & 63));
-		stride = read_u8(keys + b->keys_kind) == b->keys_kind_general ? 24 : 16;
+		w.entries = keys + b->keys_indices + (1ULL << (read_u8(keys + b->keys_log2_index_bytes) & 63));
+		w.stride = read_u8(keys + b->keys_kind) == b->keys_kind_general ? 24 : 16;
 	} else {
 		size = read_u64(keys + b->keys_size);
-		entries = keys + b->keys_indices +
-			  size * (size <= 0xff	       ? 1
-				  : size <= 0xffff     ? 2
-				  : size <= 0xffffffff ? 4
-						       : 8);
-		stride = 24;
+		w.entries = keys + b->keys_indices +
+			    size * (size <= 0xff	 ? 1
+				    : size <= 0xffff	 ? 2
+				    : size <= 0xffffffff ? 4
+							 : 8);
+		w.stride = 24;
 	}
-	for (int i = 0; i < 8; i++) {
-		u64 kv[2] = {};
-		char name[10];
-
-		if ((u64)i >= n)
-			break;
-		if (bpf_probe_read_user(kv, sizeof(kv), (void *)(entries + i * stride + (stride - 16))))
-			return 0;
-		if (!kv[0] || !kv[1])
-			continue;
-		if (bpf_probe_read_user(&length, sizeof(length), (void *)(kv[0] + b->unicode_length)))
-			return 0;
-		if (length != 8)
-			continue;
-		name[8] = 0;
-		if (bpf_probe_read_user(name, 8, (void *)(kv[0] + b->unicode_ascii_data)))
-			return 0;
-		if (*(u64 *)name == 0x5f5f656d616e5f5fULL) /* "__name__" */
-			return kv[1];
-	}
-	return n <= 8 ? NAME_ABSENT : 0;
+	bpf_loop(NAME_ENTRIES, dict_step, &w, 0);
+	if (w.found || w.failed)
+		return w.found;
+	return w.n <= NAME_ENTRIES ? NAME_ABSENT : 0;
 }
 
 /* The instruction that a frame (3.11 on) stands at. */
@@ -131,10 +127,10 @@ static __always_inline u64 frame_instr(const struct wire_build *b, u64 frame)
 	return read_u64(frame + b->frame_instr);
 }
 
-/* The argument of a RESUME instruction, masked as the design says: 0 a start. */
-static __always_inline u8 resume_arg(u64 instr)
+/* Where the RESUME instruction at `instr` stands, by its argument: 0 at a start. */
+static __always_inline s32 resume_place(const struct wire_build *b, u64 instr)
 {
-	return read_u8(instr + 1) & 3;
+	return read_u8(instr + 1) & b->resume_mask;
 }
 
 /* Whether a generator's frame (to 3.10) has yielded rather than ended. */
@@ -199,15 +195,15 @@ static __always_inline int is_code(const struct wire_build *b, u32 slot, u64 cod
 /* Whether a frame is one of the interpreter's own, between C and Python (3.12 on). */
 static __always_inline int frame_of_c(const struct wire_build *b, u64 frame)
 {
-	return b->frame_owner_c >= 0 && read_u8(frame + b->frame_owner) == b->frame_owner_c;
+	return b->frame_owner_c >= 0 && read_u8(frame + b->frame_owner) >= b->frame_owner_c;
 }
 
 /* Gives a code object that was not seen before its function id; 0 when it is none, or there is no room. */
 __noinline u32 code_new(const struct wire_build *b, u64 code, u32 slot)
 {
 	u64 key = key_of(code, slot);
+	u32 func, flags;
 	int known;
-	u32 func;
 
 	if (!b)
 		return 0;
@@ -219,13 +215,16 @@ __noinline u32 code_new(const struct wire_build *b, u64 code, u32 slot)
 			proc_of(slot)->stats.bad_code++;
 		return 0;
 	}
+	proc_inspect(b, slot); /* a new interpreter, or main program, comes with new code */
 	func = __sync_fetch_and_add(&next_func, 1);
 	if (func >= WIRE_MAX_FUNCS || bpf_map_update_elem(&codes, &key, &func, BPF_ANY)) {
 		proc_of(slot)->stats.lost_events++;
 		return 0;
 	}
-	func_state[func & (WIRE_MAX_FUNCS - 1)] =
-		read_u32(code + b->code_flags) & WIRE_CO_GENERATORS ? WIRE_FUNC_GENERATOR : 0;
+	flags = read_u32(code + b->code_flags);
+	func_state[func & (WIRE_MAX_FUNCS - 1)] = flags & WIRE_CO_INTERNAL     ? WIRE_FUNC_NOMATCH | WIRE_FUNC_ANNOUNCED
+						  : flags & WIRE_CO_GENERATORS ? WIRE_FUNC_GENERATOR
+									       : 0;
 	return func;
 }
 

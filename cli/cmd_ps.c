@@ -22,16 +22,16 @@ struct listing {
 /* In a few words: the backend that works, or what stands in the way. */
 static void how(const struct target *t, char *buf, size_t size)
 {
-	const struct layout *layout = layout__find(t->version.major, t->version.minor);
 	const struct opmap *opmap = opmap__find(t->version.major, t->version.minor);
+	struct layout layout;
 	struct site_set sites;
 	size_t stepped = 0;
 
-	if (!layout || !opmap) {
+	if (layout__of_file(t->elf, &t->version, &layout, NULL) || !opmap) {
 		snprintf(buf, size, "no: this version is not supported");
 		return;
 	}
-	if (site_set__find(t->elf, layout, opmap, &sites)) {
+	if (site_set__find(t->elf, &layout, opmap, &sites)) {
 		snprintf(buf, size, "no: its sites were not found");
 		return;
 	}

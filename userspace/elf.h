@@ -54,6 +54,10 @@ int elf_file__file_offset(const struct elf_file *elf, uint64_t addr, uint64_t *o
 /* Whether `addr` lies in an executable PT_LOAD segment. */
 bool elf_file__is_code(const struct elf_file *elf, uint64_t addr);
 
+/* Whether a function starts at `addr`, by the unwinder's sorted table (.eh_frame_hdr). 1, 0, or -ENOENT when the file has
+ * none that can be read. */
+int elf_file__starts_function(const struct elf_file *elf, uint64_t addr);
+
 /* The lowest p_vaddr of the PT_LOAD segments, rounded down to its p_align: load bias = first mapping's start - this. */
 uint64_t elf_file__base(const struct elf_file *elf);
 

@@ -31,6 +31,8 @@ struct insn {
 	/* an eight-byte move between a general register and memory at base + disp, without index, else both false */
 	bool load, store;
 	bool test_byte; /* compares the byte at base + disp with 0 */
+	bool indexed;	/* has an operand in memory at an index from `table` */
+	uint64_t table;
 	uint8_t reg, base;
 	int64_t disp;
 };

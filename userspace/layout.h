@@ -21,6 +21,9 @@
 	X(runtime_interp_head, "_PyRuntime.interpreters.head")                                                       \
 	X(interp_next, "PyInterpreterState.next")                                                                    \
 	X(interp_tstate_head, "PyInterpreterState.tstate_head, 3.11 on threads.head")                                \
+	X(interp_id, "PyInterpreterState.id, i64")                                                                   \
+	X(interp_builtins, "PyInterpreterState.builtins: the dict of the module builtins")                           \
+	X(interp_jit, "PyInterpreterState.jit (3.14 on), one byte: compiled traces may run")                         \
 	X(interp_modules, "PyInterpreterState.modules, 3.12 on imports.modules: the dict sys.modules")               \
 	X(tstate_next, "PyThreadState.next")                                                                         \
 	X(tstate_thread_id, "PyThreadState.thread_id: pthread_self()")                                               \
@@ -34,6 +37,7 @@
 	X(frame_previous, "f_back; previous")                                                                        \
 	X(frame_code, "f_code; f_code; f_executable")                                                                \
 	X(frame_globals, "f_globals")                                                                                \
+	X(frame_builtins, "f_builtins")                                                                              \
 	X(frame_func, "f_func, f_funcobj (3.11 on)")                                                                 \
 	X(frame_instr, "prev_instr, instr_ptr (3.11 on)")                                                            \
 	X(frame_lasti, "f_lasti (to 3.10)")                                                                          \
@@ -43,7 +47,11 @@
 	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \
 	X(frame_is_entry, "is_entry (3.11), one byte: entered from C")                                               \
 	X(frame_owner, "owner (3.11 on), one byte")                                                                  \
-	X(frame_owner_c, "value of owner of the interpreter's own frames between C and Python (3.12 on)")            \
+	X(frame_owner_generator, "value of owner of generators' frames (3.11 on)")                                   \
+	X(frame_owner_c, "least value of owner of the interpreter's own frames between C and Python (3.12 on)")      \
+	X(frame_code_tag, "bits of the word at frame_code that are no address (3.14 on)")                            \
+	X(resume_mask, "the bits of RESUME's argument that tell where it stands (3.11 on): 0 at a function's start") \
+	X(resume_creates, "those of a generator expression that is still to make its generator (3.15 on)")           \
 	X(frame_localsplus, "localsplus, f_localsplus")                                                              \
 	/* PyCodeObject */                                                                                           \
 	X(code_flags, "co_flags, int")                                                                               \
@@ -100,6 +108,7 @@
 	X(func_qualname, "PyFunctionObject.func_qualname")                                                           \
 	X(func_defaults, "PyFunctionObject.func_defaults: tuple or NULL")                                            \
 	X(func_kwdefaults, "PyFunctionObject.func_kwdefaults: dict or NULL")                                         \
+	X(func_annotate, "PyFunctionObject.func_annotate (3.14 on): a function or NULL")                             \
 	X(func_closure, "PyFunctionObject.func_closure")                                                             \
 	X(func_dict, "PyFunctionObject.func_dict")                                                                   \
 	X(cell_ref, "PyCellObject.ob_ref")                                                                           \
@@ -110,13 +119,30 @@
 	X(long_tag, "PyLongObject.long_value.lv_tag (3.12 on)")
 
 struct layout {
-	uint8_t major, minor;
+	uint8_t major, minor, debug;
 #define LAYOUT_MEMBER(field, what) int32_t field;
 	LAYOUT_FIELDS(LAYOUT_MEMBER)
 #undef LAYOUT_MEMBER
 };
 
-/* The row of a version, or NULL when it is unknown (the caller refuses). Static storage. */
-const struct layout *layout__find(uint8_t major, uint8_t minor);
+struct elf_file;
+struct py_version;
+
+/* The row of a version, of its debug builds where they differ, or NULL when it is unknown (the caller refuses). Static
+ * storage. */
+const struct layout *layout__find(uint8_t major, uint8_t minor, bool debug);
+
+/* From 3.13 on: where in _Py_DebugOffsets, with which _PyRuntime begins, the value of each field stands; OFF_NONE where it
+ * does not tell. NULL for versions that have none. Static storage. */
+const struct layout *layout__in_debug_offsets(uint8_t major, uint8_t minor);
+
+/*
+ * The layout of the interpreter in a file: the row of its version, and from 3.13 on what the file itself says in
+ * _Py_DebugOffsets (Include/internal/pycore_debug_offsets.h; 3.13: pycore_runtime.h). `corrected`, if not NULL, gets how many fields the
+ * file says otherwise than the row. 0; -ENOENT when the version is not known; -DIAG_BAD_DATA when the file's
+ * _Py_DebugOffsets is missing, of another version, or absurd; neither is reported.
+ */
+int layout__of_file(const struct elf_file *elf, const struct py_version *version, struct layout *out,
+		    unsigned *corrected);
 
 #endif

@@ -184,6 +184,8 @@ static void put_process(struct sink *s, const struct prof_process *proc)
 	set(s, object, "backend", string(proc->backend));
 	set(s, object, "why", string(proc->why));
 	set(s, object, "raw", json_boolean(proc->raw));
+	set(s, object, "jit", json_boolean(proc->jit));
+	set(s, object, "interpreter", proc->interpreter < 0 ? json_null() : integer((uint64_t)proc->interpreter));
 	set(s, object, "ended", json_boolean(proc->ended));
 	set(s, object, "hits_total", integer(proc->hits_total));
 	set(s, object, "ns_per_hit", number(proc->ns_per_hit));

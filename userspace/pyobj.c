@@ -62,7 +62,8 @@ int pyobj_reader__new_at(struct mem *m, const struct layout *lay, const struct p
 	if (!r)
 		return diag_error(-ENOMEM, "no memory for a reader of Python objects");
 	r->mem = m;
-	r->lay = lay;
+	r->layout = *lay;
+	r->lay = &r->layout;
 	r->sym = *sym;
 	return 0;
 }
@@ -74,11 +75,11 @@ int pyobj_reader__new(const struct target *t, struct pyobj_reader **out)
 		PYOBJ_TYPES(PYOBJ_SYMBOL)
 #undef PYOBJ_SYMBOL
 	};
-	const struct layout *lay = layout__find(t->version.major, t->version.minor);
+	struct layout lay;
 	struct pyobj_symbols sym = { 0 };
 
 	*out = NULL;
-	if (!lay)
+	if (layout__of_file(t->elf, &t->version, &lay, NULL))
 		return diag_error(-DIAG_UNSUPPORTED, "process %d runs CPython %s, of which the layout is not known",
 				  t->pid, t->version.text);
 	if (target__symbol(t, "_PyRuntime", &sym.runtime))
@@ -87,7 +88,7 @@ int pyobj_reader__new(const struct target *t, struct pyobj_reader **out)
 		if (target__symbol(t, symbols[i], &sym.types[i]))
 			return diag_error(-DIAG_UNSUPPORTED, "%s does not export %s", t->interp_path, symbols[i]);
 	}
-	return pyobj_reader__new_at(t->mem, lay, &sym, out);
+	return pyobj_reader__new_at(t->mem, &lay, &sym, out);
 }
 
 void pyobj_reader__free(struct pyobj_reader *r)

@@ -81,7 +81,8 @@ struct pyobj_names;
 
 struct pyobj_reader {
 	struct mem *mem; /* the target's */
-	const struct layout *lay;
+	struct layout layout;
+	const struct layout *lay; /* the same */
 	struct pyobj_symbols sym;
 	struct pyobj_cache *cache; /* only while a walk is under way: pages and types as they were when it met them */
 	struct pyobj_names *names; /* pyobj_names.c's: answers of pyobj__qualname; NULL until asked */

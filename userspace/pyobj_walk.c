@@ -153,7 +153,7 @@ static int look_at_func_attr(uint64_t key, uint64_t value, void *ctx)
 	return look_at_value(key, value, ctx);
 }
 
-/* What a function holds: its attributes, closure and defaults. */
+/* What a function holds: its attributes, closure, defaults and what makes its annotations. */
 static int look_around_function(struct walk *w, const uint8_t *func, struct looker *l)
 {
 	const struct layout *lay = w->lay;
@@ -167,6 +167,8 @@ static int look_around_function(struct walk *w, const uint8_t *func, struct look
 		if (tuples[i])
 			err = only_ours(pyobj__items_each(w->r, tuples[i], DATA_ITEMS, look_at_item, l));
 	}
+	if (!err && lay->func_annotate != OFF_NONE)
+		err = look(w, field_u64(func, lay->func_annotate), 0);
 	return err;
 }
 
@@ -174,7 +176,7 @@ static int visit_function(struct walk *w, uint64_t func)
 {
 	const struct layout *lay = w->lay;
 	const int32_t fields[] = { lay->func_code,     lay->func_globals,    lay->func_qualname, lay->func_dict,
-				   lay->func_defaults, lay->func_kwdefaults, lay->func_closure };
+				   lay->func_defaults, lay->func_kwdefaults, lay->func_closure,	 lay->func_annotate };
 	struct looker l = { w, 0, DATA_ITEMS };
 	uint8_t buf[FUNC_BYTES];
 	uint64_t globals;

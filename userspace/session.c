@@ -83,6 +83,8 @@ static int on_event(void *ctx, void *data, size_t size)
 		session_on_code(s, data);
 	} else if (type == WIRE_EVENT_FORK) {
 		session_on_fork(s, data);
+	} else if (type == WIRE_EVENT_INTERP) {
+		session_on_interp(s, data);
 	} else if (type == WIRE_EVENT_EXEC) {
 		const struct wire_event_proc *event = data;
 		struct session_proc *proc = session_proc(s, event->slot);
@@ -249,7 +251,7 @@ void session__status(const struct session *s, struct session_status *out)
 		if (s->procs[i]->trial)
 			continue;
 		out->hits += s->skel->bss->procs[s->procs[i]->slot].hits;
-		out->processes += !s->procs[i]->ended;
+		out->processes += !s->procs[i]->ended && !s->procs[i]->interp;
 	}
 	for (size_t i = 0; i < s->nfuncs; i++)
 		out->functions += s->funcs[i].known && s->funcs[i].matched && !session_is_trial(s, s->funcs[i].slot);

@@ -23,6 +23,7 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.head = low,
 		.head_code = (uint32_t)(l->frame_code - low) / 8,
 		.head_previous = (uint32_t)(l->frame_previous - low) / 8,
+		.code_mask = l->frame_code_tag == OFF_NONE ? ~0ULL : ~(uint64_t)l->frame_code_tag,
 		.frame_globals = l->frame_globals,
 		.frame_owner = l->frame_owner,
 		.frame_owner_c = l->frame_owner_c,
@@ -31,6 +32,16 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.frame_stacktop = l->frame_stacktop,
 		.frame_state = l->frame_state,
 		.frame_state_suspended = l->frame_state_suspended,
+		.resume_mask = l->resume_mask,
+		.resume_creates = l->resume_creates,
+		.frame_builtins = l->frame_builtins,
+		.frame_owner_generator = l->frame_owner_generator,
+		.code_bytes = l->code_bytes,
+		.runtime_interp_head = l->runtime_interp_head,
+		.interp_next = l->interp_next,
+		.interp_id = l->interp_id,
+		.interp_builtins = l->interp_builtins,
+		.interp_jit = l->interp_jit,
 		.code_flags = l->code_flags,
 		.code_firstlineno = l->code_firstlineno,
 		.code_filename = l->code_filename,
@@ -61,6 +72,9 @@ static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 	if (elf_file__symbol(elf, "PyCode_Type", &sym))
 		return diag_error(-DIAG_NO_SITE, "PyCode_Type is not exported by build %s", elf_file__build_id(elf));
 	b->code_type = sym.addr;
+	if (elf_file__symbol(elf, "_PyRuntime", &sym))
+		return diag_error(-DIAG_NO_SITE, "_PyRuntime is not exported by build %s", elf_file__build_id(elf));
+	b->runtime = sym.addr;
 	return 0;
 }
 
@@ -141,31 +155,36 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 		       const char *path, const struct prove_child *child)
 {
 	const char *id = elf_file__build_id(elf);
-	const struct layout *layout = layout__find(version->major, version->minor);
 	const struct opmap *opmap = opmap__find(version->major, version->minor);
 	struct session_build *build = &s->builds[s->nbuilds];
+	unsigned corrected;
 	int err;
 
 	for (size_t i = 0; i < s->nbuilds; i++)
 		if (id[0] && !strcmp(s->builds[i].build_id, id))
 			return (int)i;
-	if (!layout || !opmap)
+	err = layout__of_file(elf, version, &build->layout, &corrected);
+	if (err == -DIAG_BAD_DATA)
+		return diag_error(-DIAG_UNSUPPORTED, "%s (Python %s, build %s) has no _Py_DebugOffsets of its version",
+				  path, version->text, id[0] ? id : "without a build-id");
+	if (err || !opmap)
 		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s (build %s), which is not known", path,
 				  version->text, id[0] ? id : "without a build-id");
+	if (corrected)
+		diag_debug("%s: %u offsets are not those of other builds of Python %s", path, corrected, version->text);
 	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
 		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
-	err = site_set__find(elf, layout, opmap, &build->sites);
+	err = site_set__find(elf, &build->layout, opmap, &build->sites);
 	if (err)
 		return err;
 	if (s->opts.backend && strcmp(s->opts.backend, build->sites.backend))
 		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
 				  s->opts.backend, version->text, build->sites.backend);
-	build->layout = layout;
 	build->build_id = strdup(id);
 	build->why = strdup(why_backend(&build->sites));
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
-	fill_build(&s->skel->bss->builds[s->nbuilds], layout);
+	fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);
 	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
 	if (!err)
 		err = set_sites(s, s->nbuilds);

@@ -140,7 +140,7 @@ static uint64_t open_slice(struct session *s, const struct open_frame *open)
 		return 0;
 	ns = end - open->rec.resume_ns;
 	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i].slot == open->slot && s->threads[i].tid == (pid_t)open->rec.tid)
+		if (s->threads[i].index < WIRE_MAX_THREADS && s->threads[i].tid == (pid_t)open->rec.tid)
 			ours = s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)] -
 			       open->rec.ours0;
 	if (s->opts.raw)
@@ -161,7 +161,7 @@ static void add_open(struct collector *c)
 			node->suspended++;
 			node->suspended_preattach += open->rec.preattach;
 		}
-		node->untimed += open->rec.untimed;
+		node->untimed += open->rec.untimed && !open->rec.preattach;
 		if (!open->rec.untimed)
 			node->open_ns += open->rec.active_ns + open_slice(c->s, open);
 	}
@@ -339,6 +339,11 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 	if (!err && !s->opts.raw && out->overhead_fraction > ROUGH_FRACTION)
 		err = prof_process__add_warning(out, "the probes took most of the processor time: the times are rough, "
 						     "the counts are not");
+	if (!err && out->jit)
+		err = prof_process__add_warning(
+			out, "the JIT compiler is on in this process, and its compiled code hides "
+			     "where calls start: calls are "
+			     "counted where they end, without times; those of generators and coroutines are not exact");
 	if (!err && stats->bad_code) {
 		snprintf(text, sizeof(text),
 			 "%llu events showed a frame whose code is no code object: do not trust this result",
@@ -363,7 +368,7 @@ static int add_process(const struct session *s, struct profile *p, const struct 
 		return -ENOMEM;
 	by_slot[proc->slot] = out;
 	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i].slot == proc->slot)
+		if (s->threads[i].slot == proc->slot && s->threads[i].index < WIRE_MAX_THREADS)
 			ours += s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)];
 	out->command = strdup(proc->command);
 	out->python = strdup(proc->python);
@@ -371,6 +376,9 @@ static int add_process(const struct session *s, struct profile *p, const struct 
 	out->backend = strdup(s->builds[proc->build].sites.backend);
 	out->why = strdup(s->builds[proc->build].why);
 	out->raw = s->opts.raw;
+	out->jit = wire->jit;
+	if (s->skel->bss->procs[wire->home].several)
+		out->interpreter = proc->interp_id;
 	out->ended = proc->ended;
 	out->hits_total = wire->hits;
 	out->ns_per_hit = s->cost.ns_per_hit;
@@ -436,7 +444,30 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out)
 	return 0;
 }
 
+/* What must hold in every process if the counts are to be right. 0, or -DIAG_NOT_PROVED, reported. */
+static int check_invariants(const struct session *s)
+{
+	for (size_t i = 0; i < s->nprocs; i++) {
+		const struct wire_stats *stats = &s->skel->bss->procs[s->procs[i]->slot].stats;
+
+		if (stats->unstarted)
+			return diag_error(-DIAG_NOT_PROVED,
+					  "process %d: of one in %d calls that ended, %llu had not been seen to start, "
+					  "though their "
+					  "callers had: something hides calls from the probes (compiled code?), so the "
+					  "counts would "
+					  "be wrong, and none is shown",
+					  (int)s->procs[i]->pid, WIRE_UNSTARTED_SAMPLE,
+					  (unsigned long long)stats->unstarted);
+	}
+	return 0;
+}
+
 int session__profile(struct session *s, struct profile **out)
 {
+	int err = check_invariants(s);
+
+	if (err)
+		return err;
 	return session_collect(s, 0, out);
 }

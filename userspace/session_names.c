@@ -86,7 +86,7 @@ static bool code_lives(const struct session *s, const struct wire_event_code *ev
 /* Whether a process holds the announced code object at the same address: the announcing one was forked from it. */
 static bool same_code(const struct session *s, const struct session_proc *proc, const struct wire_event_code *event)
 {
-	const struct layout *l = s->builds[proc->build].layout;
+	const struct layout *l = &s->builds[proc->build].layout;
 	int32_t name = l->code_qualname != OFF_NONE ? l->code_qualname : l->code_name;
 	uint64_t name_obj;
 	uint32_t line;
@@ -139,7 +139,7 @@ static bool read_names(struct session *s, struct session_proc *proc, const struc
 		       struct names *n)
 {
 	const struct session_func *parent = inherited(s, proc, event);
-	bool nameless = s->builds[proc->build].layout->code_qualname == OFF_NONE; /* to 3.10: only co_name was read */
+	bool nameless = s->builds[proc->build].layout.code_qualname == OFF_NONE; /* to 3.10: only co_name was read */
 	char qualname[NAME_BYTES];
 
 	snprintf(n->module, sizeof(n->module), "%.*s", WIRE_NAME_MAX - 1, event->module[0] ? event->module : "?");

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "cost.h"
+#include "layout.h"
 #include "session.h"
 #include "site.h"
 #include "skel.h"
@@ -36,7 +37,7 @@ struct session_thread {
 
 struct session_build {
 	char *build_id;
-	const struct layout *layout;
+	struct layout layout;
 	struct site_set sites;
 	char *why;
 	size_t first_site; /* in the programs' sites[] */
@@ -56,6 +57,8 @@ struct session_proc {
 	char *python;
 	char *open_path; /* of the interpreter's file, as target.h says */
 	bool trial;	 /* the child of a proof: in no result */
+	bool interp;	 /* a second interpreter of a process that is known, with this id */
+	int64_t interp_id;
 	bool ended;
 	uint64_t ended_ns;		   /* when that was noticed; 0: it lives */
 	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
@@ -133,6 +136,7 @@ void session_proc_end(struct session_proc *proc);
 void session_proc_free(struct session_proc *proc);
 bool session_is_trial(const struct session *s, uint32_t slot);
 void session_on_fork(struct session *s, const struct wire_event_proc *event);
+void session_on_interp(struct session *s, const struct wire_event_proc *event);
 int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot);
 int session_prove_end(struct session *s, size_t build, uint32_t slot, struct profile **out);
 

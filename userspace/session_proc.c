@@ -86,10 +86,12 @@ static int watch(struct session *s, struct session_proc *proc, bool launched)
 	proc->slot = s->skel->data->next_slot++;
 	if (proc->slot >= WIRE_MAX_PROCS)
 		return diag_error(-E2BIG, "more than %d processes", WIRE_MAX_PROCS);
-	s->skel->bss->procs[proc->slot] = (struct wire_proc){ .tgid = tgid, .launched = launched };
-	/* A program that embeds the interpreter may hold the type itself, by a copy relocation. */
-	if (proc->target)
+	s->skel->bss->procs[proc->slot] = (struct wire_proc){ .tgid = tgid, .launched = launched, .home = proc->slot };
+	/* A program that embeds the interpreter may hold variables of it itself, by copy relocations. */
+	if (proc->target) {
 		target__symbol(proc->target, "PyCode_Type", &s->skel->bss->procs[proc->slot].code_type);
+		target__symbol(proc->target, "_PyRuntime", &s->skel->bss->procs[proc->slot].runtime);
+	}
 	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.tgids), &tgid, &proc->slot, BPF_ANY))
 		return diag_error(-errno, "cannot watch process %d: %s", (int)proc->pid, strerror(errno));
 	return 0;
@@ -173,6 +175,21 @@ void session_on_fork(struct session *s, const struct wire_event_proc *event)
 	session_proc_open(proc);
 }
 
+/* Another interpreter of a watched process: its functions and counts are its own. */
+void session_on_interp(struct session *s, const struct wire_event_proc *event)
+{
+	struct session_proc *home = session_proc(s, event->parent_slot), *proc;
+
+	proc = home ? proc_new(s, home->pid, home->build, home->command, home->python) : NULL;
+	if (!proc)
+		return;
+	proc->slot = event->slot;
+	proc->interp = true;
+	proc->interp_id = (int64_t)event->interp;
+	proc->trial = home->trial;
+	session_proc_open(proc);
+}
+
 /* Watches the child of a proof, alone. 0, or a code that was reported; 1 when it cannot be looked at. */
 int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot)
 {
@@ -240,7 +257,7 @@ void session_check_procs(struct session *s)
 {
 	for (size_t i = 0; i < s->nprocs; i++) {
 		struct session_proc *proc = s->procs[i];
-		uint64_t cpu = proc->ended ? 0 : cpu_ns(proc->pid);
+		uint64_t cpu = proc->ended || proc->interp ? 0 : cpu_ns(proc->pid);
 
 		if (cpu)
 			proc->cpu_end_ns = cpu;

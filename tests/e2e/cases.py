@@ -61,9 +61,24 @@ class Result:
         check(got == wanted, 'hits by caller: pylu-bpf %s, right is %s' % (got, wanted))
 
 
+def command(python, *arguments):
+    """The command line that runs an interpreter."""
+    return python.command + list(arguments)
+
+
+def needs_own_root(python):
+    if python.root != '/':
+        raise Skipped('pylu-bpf starts commands in its own root only')
+
+
+def output(python, text):
+    """What a line of Python prints."""
+    return subprocess.run(command(python, '-c', text), stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+
+
 def start(folder, python, text, name='target.py', **more):
     path = write(folder, name, PRELUDE + text)
-    return Target(python.command + [path], cwd=folder, **more), path
+    return Target(command(python, path), cwd=folder, **more), path
 
 
 def sound(profile, finished=True):

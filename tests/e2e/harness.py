@@ -25,7 +25,7 @@ TARGETS = os.path.join(ROOT, 'tests', 'targets')
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 import interpreters  # noqa: E402
 
-OLDEST, NEWEST = (3, 8), (3, 13)  # what pylu-bpf supports
+OLDEST, NEWEST = (3, 8), (3, 15)  # what pylu-bpf supports
 PATIENCE = float(os.environ.get('PYLU_E2E_PATIENCE', '120'))  # seconds until something that hangs counts as failed
 SKIP = 77
 

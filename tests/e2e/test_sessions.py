@@ -160,8 +160,7 @@ gate('done')
 
 @case
 def a_command(folder, python):
-    if python.root != '/':
-        raise Skipped('pylu-bpf starts commands in its own root only')
+    cases.needs_own_root(python)
     path = write(folder, 'target.py', 'def f(): return 1\nfor i in range(300): f()\nprint("said", flush=True)\n')
     session = Session(['**', '--', python.path, path], os.path.join(folder, 'profile.json'))
     profile = session.result()

@@ -33,7 +33,7 @@ def one(folder, python, work, same_run):
     target.finish()
     truth = compare.Truth(harness.load_json(truth_path))
     nodes = compare.flatten(profile, target.pid)
-    found = compare.invariants(profile, finished=True) + compare.compare(nodes, truth)
+    found = compare.invariants(profile, finished=True) + compare.compare(nodes, truth, watched=same_run)
     if found:
         raise Failed('%d differences\n    %s' % (len(found), '\n    '.join(compare.shorten(found))))
     starts = truth.starts()

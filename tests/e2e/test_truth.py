@@ -92,12 +92,12 @@ def one(folder, python, seeds):
         check(not found, '%s: %s' % (mode, found[:10]))
     own = run(python, folder, programs, '--counters', 'OUT')
     profile = as_profile(first, own)
-    found = compare.compare(compare.flatten(profile), first, own)
+    found = compare.compare(compare.flatten(profile), first, own, watched=True)
     check(not found, 'compare.py finds fault with the truth: %s' % found[:10])
     wrong = 0
     for what, profile in spoil(profile, first):
         wrong += 1
-        if not compare.invariants(profile) + compare.compare(compare.flatten(profile), first, own):
+        if not compare.invariants(profile) + compare.compare(compare.flatten(profile), first, own, watched=True):
             raise Failed('compare.py does not notice %s' % what)
     return '%d programs, %d starts, %d counters, %d wrong profiles noticed' % (
         len(programs), sum(first.starts().values()), len(own['counters']), wrong)

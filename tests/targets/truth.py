@@ -18,9 +18,13 @@ A call starts when the body of a function begins. What the interpreter reports a
     from 3.11 f_lasti is at a RESUME at starts and resumptions, with the argument & 3 == 0 at starts alone. After a
               throw() it is at RETURN_GENERATOR (3.11, 3.12) or the POP_TOP behind it (3.13) in a generator that has not
               started, and in one that has at YIELD_VALUE, the jump of a `yield from` loop, or the RESUME behind them
-              (3.13), whose argument & 3 is not 0.
+              (3.13), whose argument & 3 is not 0. (3.15: & 7, and a generator expression has a RESUME with 4 before
+              it makes its generator: no start, and not yet the generator's frame.)
 - `gen.close()` on a generator that has not started enters the frame to 3.11 and does not from 3.12 on; 3.13 does not
   enter it either when it is suspended outside of any try block. There is no start in either case.
+
+From 3.14 on close() spares a generator that stands outside of any try block the exception, unless somebody watches, as we
+do here: such ends are listed in `spared`. aclose() spares nobody, and looks the same from here.
 
 A return comes with NULL when an exception ends the frame, but with None in 3.12, where the instruction at f_lasti must tell:
 at a return opcode it is a return of None, at any other an exception, unless the code yields None just there. That cannot be
@@ -34,6 +38,11 @@ import threading
 
 GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 RESUME = opcode.opmap.get('RESUME')
+# Include/internal/pycore_opcode_utils.h: RESUME_OPARG_LOCATION_MASK, RESUME_OPARG_DEPTH1_MASK
+AT_START = 7 if sys.version_info >= (3, 15) else 3
+OUTSIDE_TRY = 8 if sys.version_info >= (3, 15) else 4
+SPARES = sys.version_info >= (3, 14)
+TOOL = 4
 RETURNS = {opcode.opmap[name] for name in ('RETURN_VALUE', 'RETURN_CONST') if name in opcode.opmap}
 YIELDS = {opcode.opmap[name] for name in ('YIELD_VALUE', 'RESUME') if name in opcode.opmap}
 
@@ -50,6 +59,22 @@ def key_of(code):
 # id(frame) -> (node, key) of all threads: a frame keeps its object, once made, until it ends, and one thread's generator may
 # be finalised by another.
 node_of = {}
+spared = []  # keys of generators that close() would have ended without an exception
+
+
+def on_throw(code, offset, exception):
+    text = code.co_code
+    if type(exception) is GeneratorExit and text[offset] == RESUME and text[offset + 1] & OUTSIDE_TRY:
+        spared.append(key_of(code))
+
+
+def in_creation(code, lasti):
+    """From 3.11 on: whether a generator's frame stands before the RESUME of its start."""
+    text = code.co_code
+    for i in range(0, len(text), 2):
+        if text[i] == RESUME and not text[i + 1] & AT_START:
+            return lasti < i
+    return False
 
 
 class Recorder:
@@ -70,7 +95,11 @@ class Recorder:
         """The node of a frame that is on the stack. Frames that started before us get one without a start."""
         missing = []
         while frame is not None:
-            key = key_of(frame.f_code)
+            code = frame.f_code
+            if code.co_flags & GENERATOR and RESUME is not None and in_creation(code, frame.f_lasti):
+                frame = frame.f_back
+                continue
+            key = key_of(code)
             known = node_of.get(id(frame))
             if known is not None and known[1] == key:
                 node = known[0]
@@ -101,7 +130,7 @@ class Recorder:
             if RESUME is None and lasti == -1:  # thrown into before its start: take the start back
                 self.node_for(frame)[2] -= 1
                 return
-            if RESUME is not None and self.at_creation(text, lasti):
+            if RESUME is not None and in_creation(code, lasti):
                 return
         if arg is not None:
             if text[lasti] in RETURNS:
@@ -109,14 +138,6 @@ class Recorder:
             if code.co_flags & GENERATOR and text[lasti] in YIELDS:
                 self.unsure.add(key_of(code))
         self.node_for(frame)[3] += 1
-
-    @staticmethod
-    def at_creation(text, lasti):
-        """From 3.11 on: whether a generator's frame stands before its first RESUME."""
-        for i in range(0, len(text), 2):
-            if text[i] == RESUME:
-                return lasti < i
-        return False
 
     def event(self, _, frame, what, arg):
         if what == CALL:
@@ -128,7 +149,7 @@ class Recorder:
                         return 0
                 else:
                     text = code.co_code
-                    if text[lasti] != RESUME or text[lasti + 1] & 3:
+                    if text[lasti] != RESUME or text[lasti + 1] & AT_START:
                         return 0
             self.started(frame, code, key_of(code))
         elif what == RETURN and (arg is None or NONE_AT_UNWIND and arg == NONE):
@@ -149,6 +170,11 @@ class Truth:
         self.resume()
 
     def start(self):
+        if SPARES:
+            sys.monitoring.use_tool_id(TOOL, 'truth')
+            sys.monitoring.register_callback(TOOL, sys.monitoring.events.PY_THROW, on_throw)
+            sys.monitoring.set_events(TOOL, sys.monitoring.events.PY_THROW)
+
         def first_event(frame, what, arg):
             self.begin()
             self.local.callback(None, frame, CALL if what == 'call' else -1, NONE)
@@ -158,6 +184,8 @@ class Truth:
 
     def stop(self):
         self.pause()
+        if SPARES:
+            sys.monitoring.set_events(TOOL, 0)
         threading.setprofile(None)
 
     def pause(self):
@@ -199,7 +227,11 @@ class Truth:
                     stack.append((child, place[spot]))
         wanted_keys = [i for i, key in enumerate(keys) if wanted(key[0])]
         names = [[number(key), qualname, module, flags] for (key, qualname), (module, flags) in about.items()]
-        return {'version': sys.version.split()[0], 'keys': keys, 'names': names, 'nodes': nodes, 'compare': wanted_keys,
+        quiet = {}
+        for key in spared:
+            if key in index:
+                quiet[index[key]] = quiet.get(index[key], 0) + 1
+        return {'version': sys.version.split()[0], 'keys': keys, 'names': names, 'nodes': nodes, 'compare': wanted_keys, 'spared': sorted(quiet.items()),
                 'unsure': sorted(index[key] for key in unsure if key in index and not never_none(key[0]))}
 
 

@@ -249,7 +249,7 @@ static inline uint32_t world_type_flags(enum pyobj_kind kind)
 
 static inline void world_open(struct world *w, uint8_t minor)
 {
-	*w = (struct world){ .lay = layout__find(3, minor), .bytes = calloc(1, WORLD_SIZE) };
+	*w = (struct world){ .lay = layout__find(3, minor, false), .bytes = calloc(1, WORLD_SIZE) };
 	if (!w->lay || !w->bytes || mem__open_buffer(WORLD_BASE, w->bytes, WORLD_SIZE, &w->mem))
 		abort();
 	w->sym.types[KIND_TYPE] = WORLD_BASE; /* the first thing to be made, and its own type */

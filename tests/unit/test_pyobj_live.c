@@ -203,7 +203,7 @@ static void look_at(const char *python)
 		CHECK_SKIP("%s does not run the target", python);
 	} else if (target__probe(p.pid, &t, &why)) {
 		CHECK_SKIP("%s cannot be looked at: %s", python, why ? why : "unknown");
-	} else if (!layout__find(t->version.major, t->version.minor)) {
+	} else if (!layout__find(t->version.major, t->version.minor, false)) {
 		CHECK_SKIP("%s is Python %s, whose layout is not known", python, t->version.text);
 	} else if (CHECK_EQ(pyobj_reader__new(t, &r), 0)) {
 		printf("%s\n", python);
