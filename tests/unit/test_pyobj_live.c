@@ -219,7 +219,7 @@ int main(void)
 	glob_t found;
 
 	signal(SIGPIPE, SIG_IGN);
-	alarm(110);
+	alarm(500);
 	interpreters_find(&found);
 	for (size_t i = 0; i < found.gl_pathc; i++) {
 		char real[PATH_MAX];
