@@ -25,6 +25,7 @@ demo: ## profile a Django site under load, print the call tree, leave a flame gr
 
 test: ## everything: build, formatting, unit tests (also with sanitizers), BPF programs, whole processes
 	scripts/setup
+	tests/interpreters
 	$(MAKE) --no-print-directory build build-sanitize
 	scripts/test $(BUILD) $(SANITIZE_BUILD):unit
 

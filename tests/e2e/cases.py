@@ -63,7 +63,12 @@ class Result:
 
 def command(python, *arguments):
     """The command line that runs an interpreter."""
-    return [python.path] + list(arguments)
+    return python.command + list(arguments)
+
+
+def needs_own_root(python):
+    if python.root != '/':
+        raise Skipped('pylu-bpf starts commands in its own root only')
 
 
 def output(python, text):
@@ -106,10 +111,11 @@ def main(description, once=()):
         suite.parser.error('no such case: %s' % ', '.join(sorted(unknown)))
     with tempfile.TemporaryDirectory(prefix='pylu-e2e-') as collected:
         found = suite.interpreters()
+        newest = ([p for p in found if p.root == '/'] or found or [None])[-1]
         for python in found:
             for function in wanted:
-                if function not in once or python is found[-1]:
-                    suite.run('%s %s' % (python.text, function.__name__), collecting, function, python, collected)
+                if function not in once or python is newest:
+                    suite.run('%s %s' % (python.name, function.__name__), collecting, function, python, collected, python=python)
         suite.run('every profile follows the schema', schema, collected)
     suite.finish()
 
@@ -118,7 +124,7 @@ def collecting(folder, function, python, collected):
     said = function(folder, python)
     profile = os.path.join(folder, 'profile.json')
     if os.path.exists(profile) and os.path.getsize(profile) < SCHEMA_LIMIT:
-        shutil.copy(profile, os.path.join(collected, '%s-%s.json' % (python.text, function.__name__)))
+        shutil.copy(profile, os.path.join(collected, '%s-%s.json' % (python.name.replace('/', '-'), function.__name__)))
     return said
 
 

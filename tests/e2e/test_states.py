@@ -232,6 +232,7 @@ gate('done', compiled(20000))
 def jit_of_a_command(folder, python):
     """The JIT is switched on while the interpreter starts, after its first calls."""
     has_jit(python)
+    cases.needs_own_root(python)
     path = cases.write(folder, 'command.py', HOT + 'main(500)\n')
     session = Session(['__main__.**', '--'] + cases.command(python, path), os.path.join(folder, 'profile.json'), env=jit_on())
     profile = session.result()

@@ -123,7 +123,8 @@ static void check_kinds(const struct site_set *set, const struct py_version *ver
 	CHECK_STR_EQ(set->dispatch, opcode ? "computed gotos" : "");
 	CHECK_EQ(n[SITE_CODE_DEALLOC], 1);
 	CHECK_EQ(n[SITE_FRAME_ENTER], !opcode);
-	CHECK_EQ(n[SITE_FRAME_LEAVE], !opcode);
+	/* One, or several where the compiler made the way out several times. */
+	CHECK_EQ(n[SITE_FRAME_LEAVE] > 0, !opcode);
 	/* RESUME and at least one of its specialised and instrumented forms. */
 	CHECK(opcode ? n[SITE_OPCODE_RESUME] >= 2 : !n[SITE_OPCODE_RESUME]);
 	CHECK(!opcode == !n[SITE_OPCODE_YIELD]);
