@@ -66,14 +66,28 @@ def command(python, *arguments):
     return python.command + list(arguments)
 
 
-def needs_own_root(python):
+def run_command(folder, python, patterns, *arguments, **more):
+    """A session of pylu-bpf with a command, `python` with these arguments. It starts commands in its own root, so it runs
+    in that of the interpreter: it is one static file."""
+    program = [harness.pylu_bpf()]
     if python.root != '/':
-        raise Skipped('pylu-bpf starts commands in its own root only')
+        program = python.command[:-1] + [shutil.copy(program[0], folder)]
+    return Session(list(patterns) + ['--', python.command[-1]] + list(arguments), os.path.join(folder, 'profile.json'),
+                   program=program, **more)
 
 
 def output(python, text):
     """What a line of Python prints."""
     return subprocess.run(command(python, '-c', text), stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+
+
+def has_jit(python):
+    return output(python, 'import sys; print(int(hasattr(sys, "_jit") and sys._jit.is_available()))').strip() == '1'
+
+
+def jit_on():
+    """An environment in which it is switched on."""
+    return dict(os.environ, PYTHON_JIT='1')
 
 
 def start(folder, python, text, name='target.py', **more):

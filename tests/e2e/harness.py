@@ -137,11 +137,11 @@ class Target:
 
 
 class Session:
-    """pylu-bpf at work. `arguments` without the output options when `output` is None."""
+    """pylu-bpf at work. `arguments` without the output options when `output` is None; `program`: how pylu-bpf is run."""
 
     def __init__(self, arguments, output=None, **more):
         self.output = output
-        self.command = [pylu_bpf()] + (['profile', '-f', 'json', '-o', output] if output else []) + arguments
+        self.command = more.pop('program', [pylu_bpf()]) + (['profile', '-f', 'json', '-o', output] if output else []) + arguments
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, preexec_fn=more.pop('preexec_fn', die_with_parent), **more)
         running.append(self.process)

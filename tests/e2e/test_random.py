@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Random programs under pylu-bpf on every interpreter found: counts, callers and call trees exactly as the twin saw them.
 
-Each batch runs its programs in one target under one session. Beside the plain batches one runs under a fast timer signal, and
-one while sys.monitoring (3.12 on), sys.setprofile and sys.settrace are switched on and off.
+Each batch runs its programs in one target under one session. Beside the plain batches one runs under a fast timer signal, one
+with the JIT compiler switched on where there is one, and one while sys.monitoring (3.12 on), sys.setprofile and sys.settrace are switched on and off.
 
 Foreign interpreters and other builds of the same versions run fewer programs, in one batch that runs in each of these ways.
 """
@@ -13,6 +13,7 @@ import re
 import subprocess
 import tempfile
 
+import cases
 import compare
 import gen_program
 import harness
@@ -41,7 +42,8 @@ def twin(python, folder, programs):
 
 def batch(folder, python, mode, programs, truth):
     counters = os.path.join(folder, 'counters.json')
-    target = Target(python.command + [RUNNER, '--mode', mode, '--counters', counters] + programs)
+    target = Target(python.command + [RUNNER, '--mode', 'plain' if mode == 'jit' else mode, '--counters', counters] + programs,
+                    env=cases.jit_on() if mode == 'jit' else None)
     target.expect('ready')
     session = Session(['-p', str(target.pid), '**'], os.path.join(folder, 'profile.json')).watching()
     target.go()
@@ -54,6 +56,8 @@ def batch(folder, python, mode, programs, truth):
     nodes = compare.flatten(profile, target.pid)
     found = compare.invariants(profile, finished=True) + compare.compare(
         nodes, truth, own, disturbed=mode == 'toggle', whole_tree=mode == 'plain')
+    if mode == 'jit' and not all(process['jit'] for process in profile['processes']):
+        found.append('the profile does not say that the JIT is on')
     if found:
         seeds = sorted(set(int(seed) for seed in re.findall(r'seed_(\d+)', '\n'.join(found))))
         raise Failed('%d differences, seeds %s\n    %s\n    rerun: %s --python %s --mode %s --seed %d --count 1' % (
@@ -64,11 +68,11 @@ def batch(folder, python, mode, programs, truth):
         len(programs), sum(mine), len(mine), ', %d signals' % own['ticks'] if own['ticks'] else '')
 
 
-def modes_of(wanted, i, count):
+def modes_of(python, wanted, i, count):
     """The modes in which batch `i` of `count` runs: all of them plain, the first two disturbed as well."""
     if wanted != 'all':
         return [wanted]
-    return ['plain'] + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
+    return ['plain'] + (['jit'] if i == 0 and cases.has_jit(python) else []) + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
 
 
 def batches_for(python, programs, asked):
@@ -83,7 +87,7 @@ def main():
     suite.parser.add_argument('--seed', type=int, default=0, help='the first seed')
     suite.parser.add_argument('--count', type=int, help='programs per interpreter (default: 200, and 50 or 25 for foreign ones)')
     suite.parser.add_argument('--batch', type=int, default=50, help='programs per target')
-    suite.parser.add_argument('--mode', choices=['all', 'plain', 'timer', 'toggle'], default='all')
+    suite.parser.add_argument('--mode', choices=['all', 'plain', 'jit', 'timer', 'toggle'], default='all')
     options = suite.start()
     seeds = range(options.seed, options.seed + (options.count or 200))
     batches = [seeds[i:i + options.batch] for i in range(0, len(seeds), options.batch)]
@@ -95,7 +99,7 @@ def main():
             for i, paths in enumerate(mine):
                 place = os.path.join(folder, '%d-%d' % (len(work), i))
                 os.mkdir(place)
-                modes = modes_of(options.mode, i, len(mine))
+                modes = modes_of(python, options.mode, i, len(mine))
                 work.append((python, modes, batches[i][:len(paths)], paths, pool.submit(twin, python, place, paths)))
         for python, modes, chosen, paths, future in work:
             for mode in modes:

@@ -160,9 +160,8 @@ gate('done')
 
 @case
 def a_command(folder, python):
-    cases.needs_own_root(python)
     path = write(folder, 'target.py', 'def f(): return 1\nfor i in range(300): f()\nprint("said", flush=True)\n')
-    session = Session(['**', '--', python.path, path], os.path.join(folder, 'profile.json'))
+    session = cases.run_command(folder, python, ['**'], path)
     profile = session.result()
     sound(profile, False)
     Result(profile, path).expect({'f': 300})

@@ -180,20 +180,15 @@ def main(rounds):
 '''
 
 
-def has_jit(python):
-    found = cases.output(python, 'import sys; print(int(hasattr(sys, "_jit") and sys._jit.is_available()))')
-    if found.strip() != '1':
-        raise Skipped('Python %s of %s has no JIT compiler' % (python.text, python.path))
-
-
-def jit_on():
-    return dict(os.environ, PYTHON_JIT='1')
+def needs_jit(python):
+    if not cases.has_jit(python):
+        raise Skipped('%s has no JIT compiler' % python.name)
 
 
 @case
 def jit_counts_every_call(folder, python):
     """Compiled traces hide starts; ends tell. Plain functions come out exactly, without times."""
-    has_jit(python)
+    needs_jit(python)
     target, path = start(folder, python, HOT + '''
 sys.setrecursionlimit(300)
 def compiled(n):
@@ -204,7 +199,7 @@ main(200)
 gate('ready')
 main(2000)
 gate('done', compiled(20000))
-''', env=jit_on())
+''', env=cases.jit_on())
     target.expect('ready')
     session = Session(['-p', str(target.pid), '__main__.**'], os.path.join(folder, 'profile.json')).watching()
     target.go()
@@ -231,10 +226,9 @@ gate('done', compiled(20000))
 @case
 def jit_of_a_command(folder, python):
     """The JIT is switched on while the interpreter starts, after its first calls."""
-    has_jit(python)
-    cases.needs_own_root(python)
+    needs_jit(python)
     path = cases.write(folder, 'command.py', HOT + 'main(500)\n')
-    session = Session(['__main__.**', '--'] + cases.command(python, path), os.path.join(folder, 'profile.json'), env=jit_on())
+    session = cases.run_command(folder, python, ['__main__.**'], path, env=cases.jit_on())
     profile = session.result()
     result = Result(profile, path)
     check(profile['processes'][0]['jit'], 'the JIT is not mentioned')
@@ -244,7 +238,7 @@ def jit_of_a_command(folder, python):
 @case
 def hidden_starts_are_refused(folder, python):
     """A build that hides calls without saying so: here one whose JIT flag is cleared behind its compiled traces."""
-    has_jit(python)
+    needs_jit(python)
     with open(os.path.join(harness.ROOT, 'userspace', 'layout_table.c')) as table:
         rows = re.findall(r'\.major = 3, \.minor = %d, \.debug = %d,(.*?)\n\t\}' % (
             python.version[1], int(cases.output(python, 'import sys; print(int(hasattr(sys, "gettotalrefcount")))'))),
@@ -260,7 +254,7 @@ flag.value = 0
 gate('ready')
 main(2000)
 gate('done')
-''' % flag, env=jit_on())
+''' % flag, env=cases.jit_on())
     target.expect('ready')
     session = Session(['-p', str(target.pid), '__main__.**'], os.path.join(folder, 'profile.json')).watching()
     target.go()
