@@ -305,19 +305,24 @@ def a_process(folder, python):
     check(chosen == ['opcode' if new else 'frame'] and len(found['backends']) == 2, 'backends: %s' % found['backends'])
     check(isinstance(checks['dispatch_table']['value'], int) == new, 'table: %s' % checks['dispatch_table'])
     doctor.expect('layout', 'ok', '%d.%d' % python.version[:2], checks=checks)
-    for name in 'mount_namespace', 'pid_namespace', 'user_namespace':
-        check(checks[name]['value'] is True, '%s: %s' % (name, checks[name]))
+    for name, ours in ('mount_namespace', python.root == '/'), ('pid_namespace', True), ('user_namespace', True):
+        check(checks[name]['value'] is ours, '%s: %s' % (name, checks[name]))
     build_is_so(found['build'], target.pid)
     sites_are_so(found, target.pid)
     proof_is_so(folder, doctor, target, env, cache)
     finish(target)
 
 
+def seen_from_here(path, pid):
+    return '/proc/%d/root%s' % (pid, path)
+
+
 def build_is_so(build, pid):
-    with open(build['path'], 'rb') as f:
+    path = seen_from_here(build['path'], pid)
+    with open(path, 'rb') as f:
         head = f.read(18)
     check(build['position_independent'] == (head[16] == 3), 'position_independent: %s' % build)
-    said = subprocess.run(['readelf', '-nSW', build['path']], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+    said = subprocess.run(['readelf', '-nSW', path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
     check('Build ID: %s' % build['build_id'] in said, 'the build-id is not %s' % build['build_id'])
     check(build['stripped'] == (' .symtab ' not in said), 'stripped: %s' % build)
     check(not build['deleted'], 'deleted: %s' % build)
@@ -327,7 +332,7 @@ def sites_are_so(found, pid):
     """The bytes at the sites' addresses in the process are those at their places in the file; emulated is what the
     kernel's list says; registers have names."""
     check(found['sites'], 'no sites')
-    with open('/proc/%d/mem' % pid, 'rb') as mem, open(found['build']['path'], 'rb') as file:
+    with open('/proc/%d/mem' % pid, 'rb') as mem, open(seen_from_here(found['build']['path'], pid), 'rb') as file:
         for site in found['sites']:
             mem.seek(site['runtime_address'])
             file.seek(site['file_offset'])
