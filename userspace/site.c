@@ -16,7 +16,12 @@
 #include "opmap.h"
 
 #define STRAIGHT_MAX 96 /* instructions of a straight line that are looked at */
-#define ARG0 7		/* rdi, rsi: the first two arguments of a function */
+/* What is searched of a file: more than any build has. */
+#define EVAL_MAX (4u << 20)   /* bytes of the evaluation function */
+#define DATA_MAX (256u << 20) /* bytes of all data sections together */
+#define UNWINDS_MAX 64	      /* one is right, and more than one are too many */
+#define SAME_MAX 8	      /* handlers of one kind */
+#define ARG0 7		      /* rdi, rsi: the first two arguments of a function */
 #define ARG1 6
 
 struct finder {
@@ -126,17 +131,25 @@ static uint64_t straight_end(struct finder *f, uint64_t at)
 /* Whether code other than the handlers named (whose repetitions are recognised) jumps to an address in (from, to]. */
 static bool entered(struct finder *f, uint64_t from, uint64_t to, const char *const *names)
 {
+	uint64_t starts[SAME_MAX], ends[SAME_MAX];
+	size_t same = 0;
+
+	for (size_t n = 0; names[n] && same < SAME_MAX; n++) {
+		int op = opmap__number(f->opmap, names[n]);
+
+		if (op < 0)
+			continue;
+		starts[same] = f->table[op];
+		ends[same++] = straight_end(f, f->table[op]);
+	}
 	for (size_t i = 0; i < f->njumps; i++) {
 		uint64_t source = f->jumps[2 * i], target = f->jumps[2 * i + 1];
 		bool known = false;
 
 		if (target <= from || target > to)
 			continue;
-		for (size_t n = 0; names[n] && !known; n++) {
-			int op = opmap__number(f->opmap, names[n]);
-
-			known = op >= 0 && source >= f->table[op] && source < straight_end(f, f->table[op]);
-		}
+		for (size_t n = 0; n < same && !known; n++)
+			known = source >= starts[n] && source < ends[n];
 		if (!known)
 			return true;
 	}
@@ -193,41 +206,41 @@ static bool is_table(const struct finder *f, const uint64_t *words)
 	return shared && distinct > 90;
 }
 
-static int find_table_in(struct finder *f, const struct elf_section *sec)
+static void find_table_in(struct finder *f, const struct elf_section *sec)
 {
-	uint64_t *words, at = (sec->addr + 7) & ~7ULL;
+	uint64_t words[512], word,
+		at = (sec->addr + 7) & ~7ULL; /* the last 256 words stand in two halves, to be whole */
 	size_t n = (sec->addr + sec->size - at) / 8, run = 0;
 
-	words = malloc(n * sizeof(*words));
-	if (!words)
-		return diag_error(-ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
-		bool code = !elf_file__word(f->elf, at + 8 * i, &words[i]) && elf_file__is_code(f->elf, words[i]);
+		bool code;
 
+		word = 0;
+		code = !elf_file__word(f->elf, at + 8 * i, &word) && elf_file__is_code(f->elf, word);
+		words[i % 256] = words[i % 256 + 256] = word;
 		run = code ? run + 1 : 0;
-		if (run >= 256 && is_table(f, &words[i - 255])) {
+		if (run >= 256 && is_table(f, &words[(i + 1) % 256])) {
 			if (!f->set->ntables++) {
 				f->set->table = at + 8 * (i - 255);
-				memcpy(f->table, &words[i - 255], sizeof(f->table));
+				memcpy(f->table, &words[(i + 1) % 256], sizeof(f->table));
 			}
 		}
 	}
-	free(words);
-	return 0;
 }
 
 static int find_table(struct finder *f)
 {
 	struct elf_section sec;
-	int err;
+	uint64_t searched = 0;
 
 	for (size_t i = 0; i < elf_file__section_count(f->elf); i++) {
 		if (elf_file__section(f->elf, i, &sec) || sec.type != SHT_PROGBITS || sec.size < 2048 || !sec.data ||
 		    !(sec.flags & SHF_ALLOC) || sec.flags & SHF_EXECINSTR)
 			continue;
-		err = find_table_in(f, &sec);
-		if (err)
-			return err;
+		searched += sec.size;
+		if (searched > DATA_MAX)
+			break;
+		find_table_in(f, &sec);
 	}
 	if (f->set->ntables != 1)
 		return diag_error(-DIAG_NO_SITE, "%s opcode dispatch table of Python %u.%u in build %s",
@@ -334,7 +347,7 @@ static int unwind_site(struct finder *f)
 	unsigned n = 0;
 	struct insn insn;
 
-	for (; at < end; at += insn.len) {
+	for (; at < end && n < UNWINDS_MAX; at += insn.len) {
 		if (decode_at(f, at, &insn)) {
 			insn.len = 1;
 			continue;
@@ -490,14 +503,17 @@ int site_set__find(const struct elf_file *elf, const struct layout *layout, cons
 {
 	struct finder f = { .elf = elf, .layout = layout, .opmap = opmap, .set = out };
 	struct elf_symbol eval;
+	size_t len;
 	int err;
 
 	*out = (struct site_set){ 0 };
-	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > (16 << 20))
+	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > EVAL_MAX)
 		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
 				  elf_file__build_id(elf));
+	len = eval.size;
+	elf_file__at(elf, eval.addr, &len);
 	f.eval = eval.addr;
-	f.eval_size = eval.size;
+	f.eval_size = len; /* what of it is in the file */
 	err = insn_decoder__new(&f.decoder);
 	if (err)
 		return err;
