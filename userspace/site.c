@@ -16,6 +16,9 @@
 #include "opmap.h"
 #include "site_priv.h"
 
+#define UNWINDS_MAX 64 /* one is right, and more than one are too many */
+#define SAME_MAX 8     /* handlers of one kind */
+
 uint32_t site_follow(uint32_t holds, const struct insn *insn)
 {
 	bool copied = insn->copy_from != INSN_NO_REG && holds & INSN_REG_MASK(insn->copy_from);
@@ -126,17 +129,25 @@ static uint64_t straight_end(struct finder *f, uint64_t at)
 /* Whether code other than the handlers named (whose repetitions are recognised) jumps to an address in (from, to]. */
 static bool entered(struct finder *f, uint64_t from, uint64_t to, const char *const *names)
 {
+	uint64_t starts[SAME_MAX], ends[SAME_MAX];
+	size_t same = 0;
+
+	for (size_t n = 0; names[n] && same < SAME_MAX; n++) {
+		int op = opmap__number(f->opmap, names[n]);
+
+		if (op < 0)
+			continue;
+		starts[same] = f->table[op];
+		ends[same++] = straight_end(f, f->table[op]);
+	}
 	for (size_t i = 0; i < f->njumps; i++) {
 		uint64_t source = f->jumps[2 * i], target = f->jumps[2 * i + 1];
 		bool known = false;
 
 		if (target <= from || target > to)
 			continue;
-		for (size_t n = 0; names[n] && !known; n++) {
-			int op = opmap__number(f->opmap, names[n]);
-
-			known = op >= 0 && source >= f->table[op] && source < straight_end(f, f->table[op]);
-		}
+		for (size_t n = 0; n < same && !known; n++)
+			known = source >= starts[n] && source < ends[n];
 		if (!known)
 			return true;
 	}
@@ -231,7 +242,7 @@ static int unwind_site(struct finder *f)
 	unsigned n = 0;
 	struct insn insn;
 
-	for (; at < end; at += insn.len) {
+	for (; at < end && n < UNWINDS_MAX; at += insn.len) {
 		if (site_decode(f, at, &insn)) {
 			insn.len = 1;
 			continue;
@@ -317,14 +328,17 @@ int site_set__find(const struct elf_file *elf, const struct layout *layout, cons
 {
 	struct finder f = { .elf = elf, .layout = layout, .opmap = opmap, .set = out };
 	struct elf_symbol eval;
+	size_t len;
 	int err;
 
 	*out = (struct site_set){ .dispatch = "" };
-	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > (16 << 20))
+	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > SITE_HANDLERS_MAX)
 		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
 				  elf_file__build_id(elf));
+	len = eval.size;
+	elf_file__at(elf, eval.addr, &len);
 	f.eval = eval.addr;
-	f.eval_size = eval.size;
+	f.eval_size = len; /* what of it is in the file */
 	err = insn_decoder__new(&f.decoder);
 	if (err)
 		return err;
