@@ -8,7 +8,7 @@ import cases
 import harness
 import places
 from cases import PRELUDE, Result, case, sound, write
-from harness import Skipped, Target, check
+from harness import Failed, Skipped, Target, check
 
 PROGRAM = PRELUDE + '''
 def f(): return 1
@@ -195,15 +195,19 @@ def what_the_child_may_do(folder, python):
                 g.write(f.read() + ((CHILD % (file, file, pipe)).encode() if name == '__init__.py' else b''))
     os.mkfifo(pipe)
     os.chmod(pipe, 0o666)
-    reader = os.open(pipe, os.O_RDWR)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     os.chmod(folder, 0o777)
     path = write(folder, 'target.py', PROGRAM)
     target = Target([copy.exe, path], cwd=folder, env=copy.env, preexec_fn=places.become(user))
     target.expect('ready')
     at, found = profile(folder, target, target.pid, path)
     end(target)
-    said = dict(line.split(':\t', 1) for line in os.read(reader, 1 << 16).decode().splitlines())
-    os.close(reader)
+    try:
+        said = dict(line.split(':\t', 1) for line in os.read(reader, 1 << 16).decode().splitlines())
+    except BlockingIOError:
+        raise Failed('the child did not come to its library')
+    finally:
+        os.close(reader)
     for name in 'Uid', 'Gid':
         check(set(said[name].split()) == {str(user)}, '%s: %s' % (name, said[name]))
     check(not said['Groups'].split(), 'groups: %s' % said['Groups'])
