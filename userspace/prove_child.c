@@ -84,7 +84,7 @@ static int find_root(const struct target *t, struct prove_child *out)
 		return -errno;
 	name[n] = '\0';
 	if (n > 1 && !strncmp(path, name, (size_t)n) && path[n] == '/')
-;
+		path += n;
 	else if (n > 1 && same_file(ns, "/proc/self/ns/mnt"))
 		root[0] = '\0'; /* it changed its root after it was started: its interpreter lies outside */
 	else if (n > 1)
