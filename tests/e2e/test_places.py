@@ -2,13 +2,13 @@
 """Targets under other users, in other namespaces and other roots: counted exactly, and proved where their interpreter can be
 started there."""
 import os
+import shutil
 import subprocess
 
 import cases
-import harness
 import places
 from cases import PRELUDE, Result, case, sound, write
-from harness import Skipped, Target, check
+from harness import Failed, Skipped, Target, check
 
 PROGRAM = PRELUDE + '''
 def f(): return 1
@@ -47,17 +47,63 @@ def end(target):
 
 def library_is_open(python):
     """Whether another user may read what this interpreter needs."""
-    return subprocess.run([python.path, '-I', '-S', '-c', ''], preexec_fn=places.become(places.NOBODY),
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    try:
+        return subprocess.run([python.path, '-I', '-S', '-c', ''], preexec_fn=places.become(places.NOBODY),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except PermissionError:
+        return False
+
+
+CHILD = '''
+import posix as _posix, sys as _sys
+if b'pylu_trial' in (lambda fd: _posix.read(fd, 1 << 20))(_posix.open('/proc/self/cmdline', 0)):
+    _said = _posix.read(_posix.open('/proc/self/status', 0), 1 << 16)
+    for _name in 'net', 'pid', 'ipc':
+        _said += b'ns_' + _name.encode() + b':\\t' + _posix.readlink('/proc/self/ns/' + _name).encode() + b'\\n'
+    try:
+        _posix.write(_posix.open(%r, _posix.O_WRONLY | _posix.O_CREAT), b'x')
+        _said += b'wrote:\\tyes\\n'
+    except OSError:
+        _said += b'wrote:\\tno\\n'
+    _posix.write(_posix.open(%r, 1), _said)
+'''
+
+
+class TellingLibrary:
+    """A standard library in which the child of a proof, and no other, tells about itself as soon as it starts."""
+
+    def __init__(self, folder, stdlib):
+        self.path = os.path.join(folder, 'telling')
+        self.written = os.path.join(folder, 'written')
+        pipe = os.path.join(folder, 'pipe')
+        os.mkfifo(pipe)
+        os.chmod(pipe, 0o666)
+        self.reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+        os.mkdir(self.path)
+        for name in os.listdir(stdlib):
+            if name != 'encodings':
+                os.symlink(os.path.join(stdlib, name), os.path.join(self.path, name))
+        encodings = os.path.join(self.path, 'encodings')
+        os.mkdir(encodings)
+        for name in os.listdir(os.path.join(stdlib, 'encodings')):
+            if name.endswith('.py'):
+                shutil.copy(os.path.join(stdlib, 'encodings', name), encodings)
+        with open(os.path.join(encodings, '__init__.py'), 'a') as f:
+            f.write(CHILD % (self.written, pipe))
+
+    def said(self):
+        """What it told: the fields of /proc/self/status and some."""
+        try:
+            return dict(line.split(':\t', 1) for line in os.read(self.reader, 1 << 16).decode().splitlines())
+        except BlockingIOError:
+            raise Failed('the child did not come to its library')
+        finally:
+            os.close(self.reader)
 
 
 @case
 def another_user(folder, python):
-    try:
-        able = library_is_open(python)
-    except PermissionError:
-        able = False
-    if not able:
+    if not library_is_open(python):
         raise Skipped('%s is not for other users' % python.path)
     path = program(folder)
     target = Target([python.path, path], cwd=folder, preexec_fn=places.become(places.NOBODY))
@@ -77,11 +123,9 @@ def a_user_that_was_changed(folder, python):
     target.expect('ready')
     at, found = profile(folder, target, target.pid, path)
     end(target)
-    try:
-        able = library_is_open(python)
-    except PermissionError:     # of the executable's folder; the child of a proof is run by descriptor
-        able = False
-    return places.check_proved(at, found) if able else places.check_unproved(at, found, 'does not start by itself')
+    if library_is_open(python):
+        return places.check_proved(at, found)
+    return places.check_unproved(at, found, 'does not start by itself')
 
 
 @case
@@ -90,12 +134,12 @@ def a_mount_of_its_own(folder, python):
     places.need_namespaces('--mount')
     exe, library, stdlib = places.files(python)
     path = program(folder)
+    telling = TellingLibrary(folder, stdlib)
     hidden = os.path.join(folder, 'hidden')
-    for name in 'bin', 'lib':
-        os.makedirs(os.path.join(hidden, name))
+    os.mkdir(hidden)
     lines = ['set -e', 'mount --make-rprivate /', 'mount -t tmpfs none %s' % hidden, 'chmod 755 %s' % hidden,
              'mkdir %s/bin %s/lib' % (hidden, hidden), 'cp %s %s/bin/' % (exe, hidden),
-             'ln -s %s %s/lib/' % (stdlib, hidden)]
+             'ln -s %s %s/lib/%s' % (telling.path, hidden, os.path.basename(stdlib))]
     if library:
         lines += ['cp %s %s/lib/' % (library, hidden), 'export LD_LIBRARY_PATH=%s/lib' % hidden]
     lines.append('exec %s/bin/%s %s' % (hidden, os.path.basename(exe), path))
@@ -104,6 +148,7 @@ def a_mount_of_its_own(folder, python):
     check(not os.path.exists(os.path.join(hidden, 'bin', os.path.basename(exe))), 'the mount is seen from outside')
     said = places.check_proved(*profile(folder, target, target.pid, path))
     end(target)
+    telling.said()  # its library is to be found in that mount only
     return said
 
 
@@ -153,66 +198,31 @@ def a_root_that_was_left(folder, python):
     return said
 
 
-CHILD = '''
-import posix as _posix, sys as _sys
-if b'pylu_trial' in (lambda fd: _posix.read(fd, 1 << 20))(_posix.open('/proc/self/cmdline', 0)):
-    _said = _posix.read(_posix.open('/proc/self/status', 0), 1 << 16)
-    for _name in 'net', 'pid', 'ipc', 'mnt':
-        _said += b'ns_' + _name.encode() + b':\\t' + _posix.readlink('/proc/self/ns/' + _name).encode() + b'\\n'
-    try:
-        _posix.open(%r, _posix.O_WRONLY | _posix.O_CREAT)
-        _posix.write(_posix.open(%r, _posix.O_WRONLY), b'x')
-        _said += b'wrote:\\tyes\\n'
-    except OSError:
-        _said += b'wrote:\\tno\\n'
-    _posix.write(_posix.open(%r, 1), _said)
-'''
-
-
 @case
 def what_the_child_may_do(folder, python):
     """Its standard library is the target's, and might do anything: it must be able to do nothing."""
     copy = places.Copy(python, folder)
-    stdlib = os.readlink(copy.stdlib)
-    user = places.NOBODY
-    try:
-        able = library_is_open(python)
-    except PermissionError:
-        able = False
-    if not able:
+    if not library_is_open(python):
         raise Skipped('%s is not for other users' % python.path)
+    library = TellingLibrary(folder, os.readlink(copy.stdlib))
     os.unlink(copy.stdlib)
-    os.mkdir(copy.stdlib)
-    for name in os.listdir(stdlib):
-        if name != 'encodings':
-            os.symlink(os.path.join(stdlib, name), os.path.join(copy.stdlib, name))
-    pipe, file = os.path.join(folder, 'pipe'), os.path.join(folder, 'file')
-    encodings = os.path.join(copy.stdlib, 'encodings')
-    os.mkdir(encodings)
-    for name in os.listdir(os.path.join(stdlib, 'encodings')):
-        if name.endswith('.py'):
-            with open(os.path.join(stdlib, 'encodings', name), 'rb') as f, open(os.path.join(encodings, name), 'wb') as g:
-                g.write(f.read() + ((CHILD % (file, file, pipe)).encode() if name == '__init__.py' else b''))
-    os.mkfifo(pipe)
-    os.chmod(pipe, 0o666)
-    reader = os.open(pipe, os.O_RDWR)
+    os.symlink(library.path, copy.stdlib)
     os.chmod(folder, 0o777)
     path = write(folder, 'target.py', PROGRAM)
-    target = Target([copy.exe, path], cwd=folder, env=copy.env, preexec_fn=places.become(user))
+    target = Target([copy.exe, path], cwd=folder, env=copy.env, preexec_fn=places.become(places.NOBODY))
     target.expect('ready')
     at, found = profile(folder, target, target.pid, path)
     end(target)
-    said = dict(line.split(':\t', 1) for line in os.read(reader, 1 << 16).decode().splitlines())
-    os.close(reader)
+    said = library.said()
     for name in 'Uid', 'Gid':
-        check(set(said[name].split()) == {str(user)}, '%s: %s' % (name, said[name]))
+        check(set(said[name].split()) == {str(places.NOBODY)}, '%s: %s' % (name, said[name]))
     check(not said['Groups'].split(), 'groups: %s' % said['Groups'])
     for name in 'CapInh', 'CapPrm', 'CapEff', 'CapAmb':
         check(int(said[name], 16) == 0, '%s: %s' % (name, said[name]))
     check(said['NoNewPrivs'] == '1', 'no_new_privs: %s' % said['NoNewPrivs'])
     for name in 'net', 'pid', 'ipc':
         check(said['ns_' + name] != os.readlink('/proc/self/ns/' + name), 'it shares our %s namespace' % name)
-    check(said['wrote'] == 'no' and (not os.path.exists(file) or not os.path.getsize(file)), 'it wrote to a file')
+    check(said['wrote'] == 'no' and not os.path.getsize(library.written), 'it wrote to a file')
     return places.check_proved(at, found)
 
 
