@@ -34,7 +34,7 @@ static __always_inline void on_start(const struct hit *h, int opcode)
 	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
 		return;
 	stack_first(h->thr, h->b, head.previous);
-	func = code_func(h->b, h->frame, head.code, h->thr->slot, &state);
+	func = code_func(h->thr, h->b, h->frame, head.code, &state);
 	if (!func || state & WIRE_FUNC_NOMATCH)
 		return;
 	now = bpf_ktime_get_ns();
