@@ -28,21 +28,17 @@ def counter(name, of=starts):
     return functools.partial(next, of[name])
 
 
-class Plain(list):
-    """A counter that needs no call, for functions that have no room for one; one thread only: counter[0] += 1."""
-
-    def __repr__(self):
-        return 'count(%d)' % self[0]
-
-
 def plain_counter(name, of=starts):
+    """A list with the count in it, for functions at the recursion limit, which have no room for a call; one thread only. Not of a
+    class of our own: to 3.11 an item of that is got by a call.
+    """
     if name not in of:
-        of[name] = Plain([0])
+        of[name] = [0]
     return of[name]
 
 
 def value(count):
-    return int(repr(count)[len('count('):-1])
+    return count[0] if type(count) is list else int(repr(count)[len('count('):-1])
 
 
 def counts():
