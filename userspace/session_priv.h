@@ -85,6 +85,7 @@ struct session {
 	size_t nprocs;
 	struct session_func *funcs; /* by id */
 	size_t nfuncs;
+	size_t nmatched; /* functions that match, those of trials left out */
 	struct session_module last_module;
 	struct session_thread *threads;
 	size_t nthreads;

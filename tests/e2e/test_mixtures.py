@@ -109,5 +109,54 @@ def debugger_in_the_target(folder, python):
     run(folder, python, 'debuggers')
 
 
+# A process that forks, without an exec, a child whose id it chooses.
+FORK_AS = '''
+import ctypes, signal
+class CloneArgs(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ('flags', 'pidfd', 'child_tid', 'parent_tid', 'exit_signal', 'stack', 'stack_size',
+                                                     'tls', 'set_tid', 'set_tid_size', 'cgroup')]
+def f(): return 1
+ids = (ctypes.c_int32 * 1)(int(sys.argv[1]))
+args = CloneArgs(exit_signal=signal.SIGCHLD, set_tid=ctypes.addressof(ids), set_tid_size=1)
+libc = ctypes.CDLL(None, use_errno=True)
+got = libc.syscall(435, ctypes.byref(args), ctypes.c_size_t(ctypes.sizeof(args)))   # clone3
+if got == 0:
+    for i in range(500): f()
+    os._exit(0)
+gate('forked', *[got == ids[0] and os.waitpid(got, 0)[1], os.strerror(ctypes.get_errno())])
+'''
+
+
+@case
+def another_process_gets_the_id_of_a_child_that_ended(folder, python):
+    """With --tree the probes are in all processes of the interpreter: only ids tell whose calls are counted."""
+    target, path = cases.start(folder, python, '''
+def f(): return 1
+gate('ready')
+pid = os.fork()
+if not pid:
+    for i in range(70): f()
+    os._exit(0)
+os.waitpid(pid, 0)
+gate('child', pid)
+''')
+    target.expect('ready')
+    session = Session(['--tree', str(target.pid), '**'], os.path.join(folder, 'profile.json')).watching()
+    target.go()
+    child = target.expect('child')
+    foreign = cases.write(folder, 'foreign.py', cases.PRELUDE + FORK_AS)
+    other = harness.Target([python.path, foreign, child])
+    status, _, reason = other.expect('forked').partition(' ')
+    if status == 'False':
+        raise Skipped('no process can be started with a chosen id here (%s)' % reason)
+    check(status == '0', 'the other process ended with %s' % status)
+    profile = session.stop()
+    for each in target, other:
+        each.go()
+        each.finish()
+    cases.Result(profile, path).expect({'f': 70})
+    check(not cases.Result(profile, foreign).sum('f'), 'calls of another process were counted')
+
+
 if __name__ == '__main__':
     cases.main(__doc__)
