@@ -36,7 +36,8 @@ u32 frames_pressure; /* set by userspace when the frames map fills: ended frames
 
 /* Transient state of a thread. Freed by the kernel with the thread. */
 struct thread_state {
-	u32 slot;
+	u32 slot; /* of the interpreter that it runs */
+	u32 home; /* of its process */
 	u32 tid;
 	u32 node;		      /* the thread's root in the call tree */
 	u32 index;		      /* into thread_ours[] */
@@ -74,6 +75,14 @@ struct { /* -> function id */
 	__type(key, struct identity);
 	__type(value, u32);
 } identities SEC(".maps");
+
+struct { /* builtins | slot << 48 */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WIRE_MAX_PROCS);
+	__type(key, u64);
+	__type(value, struct wire_interp);
+} interps SEC(".maps");
 
 struct { /* code object | slot << 48 -> function id */
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -173,6 +182,30 @@ static __always_inline u64 *ours_of(const struct thread_state *thr)
 	return &thread_ours[thr->index & (WIRE_MAX_THREADS - 1)];
 }
 
+static __always_inline u64 read_u64(u64 addr)
+{
+	u64 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+static __always_inline u32 read_u32(u64 addr)
+{
+	u32 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+static __always_inline u8 read_u8(u64 addr)
+{
+	u8 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
 /* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room for it, or was none for its parent. */
 __noinline u32 node_id(u32 parent, u32 func)
 {
@@ -192,11 +225,26 @@ __noinline u32 node_id(u32 parent, u32 func)
 	return fresh.id;
 }
 
+/* Gives the thread its root in the call tree of its slot, and tells userspace of it. */
+static __noinline void thread_place(struct thread_state *thr, u32 index)
+{
+	struct wire_event_thread *event;
+
+	thr->node = node_id(WIRE_NODE_THREAD | thr->slot, thr->tid);
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event)
+		return;
+	event->type = WIRE_EVENT_THREAD;
+	event->slot = thr->slot;
+	event->tid = thr->tid;
+	event->index = index;
+	bpf_ringbuf_submit(event, 0);
+}
+
 static __noinline struct thread_state *thread_new(struct task_struct *task)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 tgid = id >> 32;
-	struct wire_event_thread *event;
 	struct thread_state *thr;
 	u32 *slot = bpf_map_lookup_elem(&tgids, &tgid);
 
@@ -207,22 +255,14 @@ static __noinline struct thread_state *thread_new(struct task_struct *task)
 		proc_of(*slot)->stats.lost_events++;
 		return NULL;
 	}
-	thr->slot = *slot;
+	thr->slot = thr->home = *slot;
 	thr->tid = (u32)id;
 	thr->index = __sync_fetch_and_add(&next_thread, 1) & (WIRE_MAX_THREADS - 1);
-	thr->node = node_id(WIRE_NODE_THREAD | *slot, (u32)id);
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (event) {
-		event->type = WIRE_EVENT_THREAD;
-		event->slot = *slot;
-		event->tid = (u32)id;
-		event->index = thr->index;
-		bpf_ringbuf_submit(event, 0);
-	}
+	thread_place(thr, thr->index);
 	return thr;
 }
 
-/* The state of the running thread, the hit counted; NULL when it is none of ours or nothing is recorded yet. */
+/* The state of the running thread, the hit's cost added; NULL when it is none of ours or nothing is recorded yet. */
 static __always_inline struct thread_state *thread_enter(const struct wire_site *site)
 {
 	struct task_struct *task;
@@ -238,7 +278,6 @@ static __always_inline struct thread_state *thread_enter(const struct wire_site 
 			return NULL;
 	}
 	*ours_of(thr) += site->cost_ns;
-	proc_of(thr->slot)->hits++;
 	return thr;
 }
 

@@ -25,16 +25,23 @@ struct hit {
  * function. */
 static __always_inline void on_start(const struct hit *h, int opcode)
 {
+	u8 state, several = proc_of(h->thr->home)->several;
 	struct frame_head head;
 	u64 instr = 0, now;
 	int again = 0;
 	u32 func;
-	u8 state;
 
 	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
 		return;
 	stack_first(h->thr, h->b, head.previous);
 	func = code_func(h->thr, h->b, h->frame, head.code, &state);
+	/* A second interpreter was just met: this frame may be its first. */
+	if (unlikely(proc_of(h->thr->home)->several != several)) {
+		if (thread_in_interp(h->thr, h->b, h->frame))
+			return;
+		stack_first(h->thr, h->b, head.previous);
+		func = code_func(h->thr, h->b, h->frame, head.code, &state);
+	}
 	if (!func || state & WIRE_FUNC_NOMATCH)
 		return;
 	now = bpf_ktime_get_ns();
@@ -67,6 +74,56 @@ static __always_inline void on_yield(const struct hit *h)
 	frame_suspend(h->thr, rec, bpf_ktime_get_ns());
 }
 
+/* Under the JIT: the end of a call whose start was hidden is where it is counted. */
+static __noinline void end_of_hidden(const struct hit *h, struct wire_frame *rec)
+{
+	int raised = exception_set(h->ctx, h->site, h->b);
+	u64 now = bpf_ktime_get_ns();
+	struct frame_head head;
+	u32 func, parent;
+	u8 state;
+
+	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
+		return;
+	func = code_func(h->thr, h->b, h->frame, head.code, &state);
+	if (!func || state & WIRE_FUNC_NOMATCH)
+		return;
+	/* The recursion limit ends frames that never started, throw() generators. */
+	if (raised && (state & WIRE_FUNC_GENERATOR || frame_instr(h->b, h->frame) <= head.code + h->b->code_bytes))
+		return;
+	parent = parent_of(h->thr, h->b, head.previous, now);
+	if (!rec)
+		rec = frame_insert(h->frame, h->thr->slot);
+	if (!rec)
+		return;
+	frame_open(h->thr, h->b, rec, head.code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
+	frame_close(h->thr, h->frame, rec, raised, now);
+}
+
+/* Whether an end was of a call whose start ought to have been seen: that of a matching function, whose caller started
+ * under our eyes and has not ended. Something then hides starts from the probes, and the counts are wrong. */
+static __noinline void end_of_unseen(const struct hit *h)
+{
+	struct wire_stats *stats = &proc_of(h->thr->slot)->stats;
+	struct frame_head head, above;
+	struct wire_frame *caller;
+	u32 *func;
+	u64 key;
+
+	if (proc_of(h->thr->slot)->hits % WIRE_UNSTARTED_SAMPLE || stats->lost_events || stats->unreadable ||
+	    exception_set(h->ctx, h->site, h->b) || frame_head_read(h->b, h->thr->slot, h->frame, &head))
+		return;
+	key = key_of(head.code, h->thr->slot);
+	func = bpf_map_lookup_elem(&codes, &key);
+	if (!func ||
+	    (func_state[*func & (WIRE_MAX_FUNCS - 1)] & (WIRE_FUNC_MATCH | WIRE_FUNC_GENERATOR)) != WIRE_FUNC_MATCH)
+		return;
+	caller = frame_lookup(head.previous, h->thr->slot);
+	if (caller && caller->state == WIRE_FRAME_ACTIVE && !caller->preattach && caller->tid == h->thr->tid &&
+	    !frame_head_read(h->b, h->thr->slot, head.previous, &above) && above.code == caller->code)
+		stats->unstarted++;
+}
+
 /* 3.11 on, where frames end. */
 static __always_inline void on_end(const struct hit *h)
 {
@@ -74,8 +131,13 @@ static __always_inline void on_end(const struct hit *h)
 	struct frame_head head;
 	u64 now;
 
-	if (!rec || rec->state == WIRE_FRAME_CLOSED)
+	if (!rec || rec->state == WIRE_FRAME_CLOSED) {
+		if (unlikely(proc_of(h->thr->slot)->jit))
+			end_of_hidden(h, rec);
+		else
+			end_of_unseen(h);
 		return;
+	}
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
@@ -124,7 +186,10 @@ int probe(struct pt_regs *ctx)
 	h.b = &builds[site->build & (WIRE_MAX_BUILDS - 1)];
 	h.frame = reg_get(ctx, site->frame_reg);
 	/* Every hit tells anew where its file is loaded: nothing need be known of a process before. */
-	proc_of(h.thr->slot)->bias = ctx->ip - site->addr;
+	proc_of(h.thr->home)->bias = ctx->ip - site->addr;
+	if (site->kind != WIRE_SITE_DEALLOC && thread_in_interp(h.thr, h.b, h.frame))
+		return 0;
+	proc_of(h.thr->slot)->hits++;
 	switch (site->kind) {
 	case WIRE_SITE_RESUME:
 		on_start(&h, 1);
@@ -138,7 +203,7 @@ int probe(struct pt_regs *ctx)
 		return 0;
 	}
 	stack_first(h.thr, h.b, h.frame);
-	if (!proc_of(h.thr->slot)->open)
+	if (!proc_of(h.thr->slot)->open && !proc_of(h.thr->slot)->jit)
 		return 0;
 	switch (site->kind) {
 	case WIRE_SITE_YIELD:
@@ -173,6 +238,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	}
 	*proc_of(slot) = *proc_of(*known);
 	proc_of(slot)->tgid = to;
+	proc_of(slot)->home = slot;
 	proc_of(slot)->hits = 0;
 	proc_of(slot)->stats = (struct wire_stats){};
 	bpf_map_update_elem(&tgids, &to, &slot, BPF_ANY);

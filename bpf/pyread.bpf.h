@@ -4,7 +4,7 @@
 #ifndef PYLU_PYREAD_BPF_H
 #define PYLU_PYREAD_BPF_H
 
-#include "core.bpf.h"
+#include "interp.bpf.h"
 
 struct frame_head {
 	u64 code;
@@ -23,30 +23,6 @@ static __always_inline int frame_head_read(const struct wire_build *b, u32 slot,
 	out->code = (b->head_code == 0 ? w[0] : w[1]) & b->code_mask;
 	out->previous = b->head_previous == 0 ? w[0] : b->head_previous == 1 ? w[1] : w[2];
 	return 0;
-}
-
-static __always_inline u64 read_u64(u64 addr)
-{
-	u64 v = 0;
-
-	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
-	return v;
-}
-
-static __always_inline u32 read_u32(u64 addr)
-{
-	u32 v = 0;
-
-	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
-	return v;
-}
-
-static __always_inline u8 read_u8(u64 addr)
-{
-	u8 v = 0;
-
-	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
-	return v;
 }
 
 /* Copies a compact ASCII str. 1 when `out` holds all of it, else 0. */
@@ -76,54 +52,74 @@ static __noinline int str_read(const struct wire_build *b, u64 obj, char *out, u
 
 #define NAME_ABSENT 1			  /* no address */
 #define MODULE_NAME 0x3e656c75646f6d3cULL /* "<module>" */
+#define NAME_ENTRIES 128
+
+struct dict_walk {
+	const struct wire_build *b;
+	u64 entries, stride, n;
+	u64 found; /* the value, once it was found */
+	u64 failed;
+};
+
+/* bpf_loop callback: whether one entry of a dict has the key "__name__". */
+static long dict_step(u64 i, struct dict_walk *w)
+{
+	u64 kv[2] = {}, length;
+	char name[8];
+
+	if (i >= w->n)
+		return 1;
+	w->failed = 1;
+	if (bpf_probe_read_user(kv, sizeof(kv), (void *)(w->entries + i * w->stride + (w->stride - 16))))
+		return 1;
+	w->failed = 0;
+	if (!kv[0] || !kv[1])
+		return 0;
+	w->failed = 1;
+	if (bpf_probe_read_user(&length, sizeof(length), (void *)(kv[0] + w->b->unicode_length)))
+		return 1;
+	w->failed = 0;
+	if (length != 8)
+		return 0;
+	w->failed = 1;
+	if (bpf_probe_read_user(name, 8, (void *)(kv[0] + w->b->unicode_ascii_data)))
+		return 1;
+	w->failed = 0;
+	if (*(u64 *)name != 0x5f5f656d616e5f5fULL) /* "__name__" */
+		return 0;
+	w->found = kv[1];
+	return 1;
+}
 
 /* The `__name__` of a globals dict: a module sets it first, so only the first entries are looked at; userspace looks
  * further. NAME_ABSENT when the dict has no more entries than that and it is none of them; 0 when it was not found. */
-static __noinline u64 globals_name(const struct wire_build *b, u64 globals)
+static __always_inline u64 globals_name(const struct wire_build *b, u64 globals)
 {
-	u64 keys, entries, stride, n, length;
+	struct dict_walk w = { .b = b };
+	u64 keys;
 	s64 size;
 
 	if (!b)
 		return 0;
 	keys = read_u64(globals + b->dict_keys);
-	if (!keys)
-		return 0;
-	if (bpf_probe_read_user(&n, sizeof(n), (void *)(keys + b->keys_nentries)))
+	if (!keys || bpf_probe_read_user(&w.n, sizeof(w.n), (void *)(keys + b->keys_nentries)))
 		return 0;
 	if (b->keys_log2_index_bytes >= 0) {
-		entries = keys + b->keys_indices + (1ULL << (read_u8(keys + b->keys_log2_index_bytes) & 63));
-		stride = read_u8(keys + b->keys_kind) == b->keys_kind_general ? 24 : 16;
+		w.entries = keys + b->keys_indices + (1ULL << (read_u8(keys + b->keys_log2_index_bytes) & 63));
+		w.stride = read_u8(keys + b->keys_kind) == b->keys_kind_general ? 24 : 16;
 	} else {
 		size = read_u64(keys + b->keys_size);
-		entries = keys + b->keys_indices +
-			  size * (size <= 0xff	       ? 1
-				  : size <= 0xffff     ? 2
-				  : size <= 0xffffffff ? 4
-						       : 8);
-		stride = 24;
+		w.entries = keys + b->keys_indices +
+			    size * (size <= 0xff	 ? 1
+				    : size <= 0xffff	 ? 2
+				    : size <= 0xffffffff ? 4
+							 : 8);
+		w.stride = 24;
 	}
-	for (int i = 0; i < 8; i++) {
-		u64 kv[2] = {};
-		char name[10];
-
-		if ((u64)i >= n)
-			break;
-		if (bpf_probe_read_user(kv, sizeof(kv), (void *)(entries + i * stride + (stride - 16))))
-			return 0;
-		if (!kv[0] || !kv[1])
-			continue;
-		if (bpf_probe_read_user(&length, sizeof(length), (void *)(kv[0] + b->unicode_length)))
-			return 0;
-		if (length != 8)
-			continue;
-		name[8] = 0;
-		if (bpf_probe_read_user(name, 8, (void *)(kv[0] + b->unicode_ascii_data)))
-			return 0;
-		if (*(u64 *)name == 0x5f5f656d616e5f5fULL) /* "__name__" */
-			return kv[1];
-	}
-	return n <= 8 ? NAME_ABSENT : 0;
+	bpf_loop(NAME_ENTRIES, dict_step, &w, 0);
+	if (w.found || w.failed)
+		return w.found;
+	return w.n <= NAME_ENTRIES ? NAME_ABSENT : 0;
 }
 
 /* The instruction that a frame (3.11 on) stands at. */
@@ -247,7 +243,10 @@ static __always_inline u32 func_new(const struct wire_event_code *event)
 
 	if (func >= WIRE_MAX_FUNCS)
 		return 0;
-	func_state[func & (WIRE_MAX_FUNCS - 1)] = event->flags & WIRE_CO_GENERATORS ? WIRE_FUNC_GENERATOR : 0;
+	func_state[func & (WIRE_MAX_FUNCS - 1)] = event->flags & WIRE_CO_INTERNAL
+							  ? WIRE_FUNC_NOMATCH | WIRE_FUNC_ANNOUNCED
+						  : event->flags & WIRE_CO_GENERATORS ? WIRE_FUNC_GENERATOR
+										      : 0;
 	return func;
 }
 
@@ -270,6 +269,7 @@ __noinline u32 code_new(struct thread_state *thr, const struct wire_build *b, u6
 			proc_of(thr->slot)->stats.bad_code++;
 		return 0;
 	}
+	proc_inspect(b, thr->slot); /* a new interpreter, or main program, comes with new code */
 	code_describe(thr, b, frame, code);
 	unique = !code_identity(thr, b, &identity);
 	if (!unique)
@@ -279,7 +279,7 @@ __noinline u32 code_new(struct thread_state *thr, const struct wire_build *b, u6
 		proc_of(thr->slot)->stats.lost_events++;
 		return 0;
 	}
-	if (!same)
+	if (!same && !(thr->event.flags & WIRE_CO_INTERNAL))
 		code_send(thr, func);
 	if (!same && !unique)
 		bpf_map_update_elem(&identities, &identity, &func, BPF_ANY);

@@ -47,6 +47,7 @@
 	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \
 	X(frame_is_entry, "is_entry (3.11), one byte: entered from C")                                               \
 	X(frame_owner, "owner (3.11 on), one byte")                                                                  \
+	X(frame_owner_generator, "value of owner of generators' frames (3.11 on)")                                   \
 	X(frame_owner_c, "least value of owner of the interpreter's own frames between C and Python (3.12 on)")      \
 	X(frame_code_tag, "bits of the word at frame_code that are no address (3.14 on)")                            \
 	X(resume_mask, "the bits of RESUME's argument that tell where it stands (3.11 on): 0 at a function's start") \

@@ -139,6 +139,7 @@ struct prof_process *profile__add_process(struct profile *p, pid_t pid)
 		return NULL;
 	proc->pid = pid;
 	proc->overhead_fraction = -1;
+	proc->interpreter = -1;
 	if (append(&p->processes, &p->nprocesses, proc)) {
 		free(proc);
 		return NULL;

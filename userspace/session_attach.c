@@ -52,7 +52,7 @@ static int attach_build(struct session *s, size_t build, bool yields)
 	int err = 0;
 
 	for (size_t i = 0; i < s->nprocs && !err; i++) {
-		if (s->procs[i]->build != build || s->procs[i]->ended || !s->procs[i]->open_path)
+		if (s->procs[i]->build != build || s->procs[i]->ended || s->procs[i]->interp || !s->procs[i]->open_path)
 			continue;
 		if (s->procs[i]->target && !target__alive(s->procs[i]->target))
 			return diag_error(-DIAG_GONE, "process %d ended before it could be watched",

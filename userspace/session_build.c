@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "diag.h"
 #include "elf.h"
 #include "layout.h"
@@ -34,6 +35,14 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.frame_state_suspended = l->frame_state_suspended,
 		.resume_mask = l->resume_mask,
 		.resume_creates = l->resume_creates,
+		.frame_builtins = l->frame_builtins,
+		.frame_owner_generator = l->frame_owner_generator,
+		.code_bytes = l->code_bytes,
+		.runtime_interp_head = l->runtime_interp_head,
+		.interp_next = l->interp_next,
+		.interp_id = l->interp_id,
+		.interp_builtins = l->interp_builtins,
+		.interp_jit = l->interp_jit,
 		.code_flags = l->code_flags,
 		.code_firstlineno = l->code_firstlineno,
 		.code_filename = l->code_filename,
@@ -64,13 +73,10 @@ static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 	if (elf_file__symbol(elf, "PyCode_Type", &sym))
 		return diag_error(-DIAG_NO_SITE, "PyCode_Type is not exported by build %s", elf_file__build_id(elf));
 	b->code_type = sym.addr;
+	if (elf_file__symbol(elf, "_PyRuntime", &sym))
+		return diag_error(-DIAG_NO_SITE, "_PyRuntime is not exported by build %s", elf_file__build_id(elf));
+	b->runtime = sym.addr;
 	return 0;
-}
-
-static const char *why_backend(const struct site_set *sites)
-{
-	return strcmp(sites->backend, "frame") ? "opcode handlers see every call of Python 3.11 and later"
-					       : "up to Python 3.10 every call passes the evaluation function";
 }
 
 /* A site as the programs know it. */
@@ -113,35 +119,34 @@ static int set_sites(struct session *s, size_t b)
 	return 0;
 }
 
-/* Proves the sites of a build: known from before, or on a throw-away child where there can be one (else NULL). Its index, or a code that was reported. */
-static int prove(struct session *s, size_t b, const struct prove_child *child)
+/* Proves the sites of a build: known from before, or on a throw-away child where there can be one. Its index, or a code
+ * that was reported. */
+static int prove(struct session *s, size_t b, const struct elf_file *elf, const struct prove_source *source)
 {
 	struct session_build *build = &s->builds[b];
 	struct pattern_set *patterns = s->patterns;
+	const char *why = NULL;
 	int err;
 
 	if (verdict_known(build->build_id, &build->sites))
 		return (int)b;
-	build->unproved = true;
-	if (!child)
-		return (int)b;
 	err = prove_patterns(&s->patterns);
 	if (!err) {
-		err = prove_build(s, b, child);
+		err = prove_build(s, b, elf, source, &why);
 		pattern_set__free(s->patterns);
 	}
 	s->patterns = patterns;
 	if (err < 0)
 		return err;
-	if (err) {
-		build->unproved = false;
+	if (err)
 		verdict_store(build->build_id, &build->sites);
-	}
+	else
+		build->unproved = why;
 	return (int)b;
 }
 
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
-		       const char *path, const struct prove_child *child)
+		       const char *path, const struct prove_source *source)
 {
 	const char *id = elf_file__build_id(elf);
 	const struct opmap *opmap = opmap__find(version->major, version->minor);
@@ -170,7 +175,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
 				  s->opts.backend, version->text, build->sites.backend);
 	build->build_id = strdup(id);
-	build->why = strdup(why_backend(&build->sites));
+	build->why = strdup(backend__find(build->sites.backend)->why);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
 	fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);
@@ -180,5 +185,5 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	if (err)
 		return err;
 	s->nbuilds++;
-	return prove(s, s->nbuilds - 1, child);
+	return prove(s, s->nbuilds - 1, elf, source);
 }

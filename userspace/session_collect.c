@@ -144,7 +144,7 @@ static uint64_t open_slice(struct session *s, const struct open_frame *open)
 		return 0;
 	ns = end - open->rec.resume_ns;
 	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i].slot == open->slot && s->threads[i].tid == (pid_t)open->rec.tid)
+		if (s->threads[i].index < WIRE_MAX_THREADS && s->threads[i].tid == (pid_t)open->rec.tid)
 			ours = s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)] -
 			       open->rec.ours0;
 	if (s->opts.raw)
@@ -165,7 +165,7 @@ static void add_open(struct collector *c)
 			node->suspended++;
 			node->suspended_preattach += open->rec.preattach;
 		}
-		node->untimed += open->rec.untimed;
+		node->untimed += open->rec.untimed && !open->rec.preattach;
 		if (!open->rec.untimed)
 			node->open_ns += open->rec.active_ns + open_slice(c->s, open);
 	}
@@ -330,10 +330,13 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 			 sites->sites[i].what);
 		err = prof_process__add_warning(out, text);
 	}
-	if (!err && s->builds[proc->build].unproved)
-		err = prof_process__add_warning(
-			out, "no trial child of this interpreter could be started: what is shown was "
-			     "checked on the first hits only");
+	if (!err && s->builds[proc->build].unproved) {
+		snprintf(text, sizeof(text),
+			 "no trial child of this interpreter could be started: %s. What is shown was checked on the "
+			 "process itself only",
+			 s->builds[proc->build].unproved);
+		err = prof_process__add_warning(out, text);
+	}
 	if (!err && !s->limited) {
 		snprintf(text, sizeof(text),
 			 "the probes were in every process that runs this interpreter's file, not in the watched ones "
@@ -343,12 +346,11 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 	if (!err && !s->opts.raw && out->overhead_fraction > ROUGH_FRACTION)
 		err = prof_process__add_warning(out, "the probes took most of the processor time: the times are rough, "
 						     "the counts are not");
-	if (!err && stats->bad_code) {
-		snprintf(text, sizeof(text),
-			 "%llu events showed a frame whose code is no code object: do not trust this result",
-			 (unsigned long long)stats->bad_code);
-		err = prof_process__add_warning(out, text);
-	}
+	if (!err && out->jit)
+		err = prof_process__add_warning(
+			out, "the JIT compiler is on in this process, and its compiled code hides "
+			     "where calls start: calls are "
+			     "counted where they end, without times; those of generators and coroutines are not exact");
 	if (!err && stats->unclosed) {
 		snprintf(text, sizeof(text), "%llu calls were not seen to end", (unsigned long long)stats->unclosed);
 		err = prof_process__add_warning(out, text);
@@ -363,9 +365,9 @@ static uint64_t process_ours(const struct session *s, const struct session_proc 
 	uint64_t ours = 0;
 
 	for (size_t i = 0; i < s->nthreads; i++) {
-		size_t index = s->threads[i].index & (WIRE_MAX_THREADS - 1);
+		size_t index = s->threads[i].index;
 
-		if (s->threads[i].slot == proc->slot)
+		if (s->threads[i].slot == proc->slot && index < WIRE_MAX_THREADS)
 			ours += s->skel->bss->thread_ours[index] / sharers[index];
 	}
 	return ours;
@@ -388,6 +390,9 @@ static int add_process(const struct session *s, struct profile *p, const struct 
 	out->backend = strdup(s->builds[proc->build].sites.backend);
 	out->why = strdup(s->builds[proc->build].why);
 	out->raw = s->opts.raw;
+	out->jit = wire->jit;
+	if (s->skel->bss->procs[wire->home].several)
+		out->interpreter = proc->interp_id;
 	out->ended = proc->ended;
 	out->hits_total = wire->hits;
 	out->ns_per_hit = s->cost.ns_per_hit;
@@ -407,7 +412,8 @@ static int fill(struct collector *c, struct profile *p)
 	int err = by_slot && sharers ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < s->nthreads && !err; i++)
-		sharers[s->threads[i].index & (WIRE_MAX_THREADS - 1)]++;
+		if (s->threads[i].index < WIRE_MAX_THREADS)
+			sharers[s->threads[i].index]++;
 
 	gethostname(host, sizeof(host) - 1);
 	p->host = strdup(host);
@@ -459,5 +465,7 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out)
 
 int session__profile(struct session *s, struct profile **out)
 {
-	return session_collect(s, 0, out);
+	int err = session_check(s);
+
+	return err ? err : session_collect(s, 0, out);
 }

@@ -74,8 +74,7 @@ static uint64_t code_key(const struct wire_event_code *event, uint32_t slot)
 	return (event->code & ((1ULL << 48) - 1)) | (uint64_t)slot << 48;
 }
 
-/* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
-static bool code_lives(const struct session *s, const struct wire_event_code *event)
+bool session_code_lives(const struct session *s, const struct wire_event_code *event)
 {
 	uint64_t key = code_key(event, event->slot);
 	uint32_t func;
@@ -114,7 +113,7 @@ static bool read_late(struct session *s, struct session_proc *proc, const struct
 		known = !pyobj__str(proc->reader, event->name_obj, late.qualname, sizeof(late.qualname));
 	if (known && !(event->readable & 4) && pyobj__str(proc->reader, event->file_obj, late.file, sizeof(late.file)))
 		late.file[0] = 0;
-	if (!known || !(proc->slot == event->slot ? code_lives(s, event) : same_code(s, proc, event)))
+	if (!known || !(proc->slot == event->slot ? session_code_lives(s, event) : same_code(s, proc, event)))
 		return false;
 	*n = late;
 	return true;
@@ -162,7 +161,7 @@ static bool read_names(struct session *s, struct session_proc *proc, const struc
 	if (!nameless)
 		return true;
 	if (proc->reader && !pyobj__qualname(proc->reader, event->globals, event->code, qualname, sizeof(qualname)) &&
-	    code_lives(s, event))
+	    session_code_lives(s, event))
 		snprintf(n->qualname, sizeof(n->qualname), "%s", qualname);
 	else if (parent)
 		snprintf(n->qualname, sizeof(n->qualname), "%s", parent->qualname);
@@ -178,6 +177,7 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 
 	if (!func || !proc || func->known)
 		return;
+	session_check_code(s, proc, event);
 	certain = read_names(s, proc, event, &n);
 	matched = pattern_set__match(s->patterns, n.module, n.qualname);
 	/* What may match is neither shown nor forgotten: undecided, it goes on being counted, and counts as lost. */

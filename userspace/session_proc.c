@@ -94,10 +94,12 @@ static int watch(struct session *s, struct session_proc *proc, bool launched)
 	proc->slot = s->skel->data->next_slot++;
 	if (proc->slot >= WIRE_MAX_PROCS)
 		return diag_error(-E2BIG, "more than %d processes", WIRE_MAX_PROCS);
-	s->skel->bss->procs[proc->slot] = (struct wire_proc){ .tgid = tgid, .launched = launched };
-	/* A program that embeds the interpreter may hold the type itself, by a copy relocation. */
-	if (proc->target)
+	s->skel->bss->procs[proc->slot] = (struct wire_proc){ .tgid = tgid, .launched = launched, .home = proc->slot };
+	/* A program that embeds the interpreter may hold variables of it itself, by copy relocations. */
+	if (proc->target) {
 		target__symbol(proc->target, "PyCode_Type", &s->skel->bss->procs[proc->slot].code_type);
+		target__symbol(proc->target, "_PyRuntime", &s->skel->bss->procs[proc->slot].runtime);
+	}
 	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.tgids), &tgid, &proc->slot, BPF_ANY))
 		return diag_error(-errno, "cannot watch process %d: %s", (int)proc->pid, strerror(errno));
 	return 0;
@@ -105,14 +107,11 @@ static int watch(struct session *s, struct session_proc *proc, bool launched)
 
 int session__add_target(struct session *s, struct target *t)
 {
-	struct prove_child child;
-	bool can_prove = !prove_child_of(t, &child);
+	const struct prove_source source = { .target = t };
 	struct session_proc *proc;
 	int build, err;
 
-	build = session_find_build(s, t->elf, &t->version, t->interp_path, can_prove ? &child : NULL);
-	if (can_prove)
-		prove_child__free(&child);
+	build = session_find_build(s, t->elf, &t->version, t->interp_path, &source);
 	proc = build < 0 ? NULL : proc_new(s, t->pid, (size_t)build, t->command, t->version.text);
 	if (!proc) {
 		target__close(t);
@@ -128,7 +127,7 @@ int session__add_target(struct session *s, struct target *t)
 
 int session__add_command(struct session *s, pid_t pid, const char *exe, const char *interp_path, const char *command)
 {
-	const struct prove_child child = { .exe = exe, .uid = geteuid(), .gid = getegid() };
+	const struct prove_source source = { .exe = exe, .interp_path = interp_path };
 	struct session_proc *proc;
 	struct py_version version;
 	struct elf_file *elf;
@@ -141,7 +140,7 @@ int session__add_command(struct session *s, pid_t pid, const char *exe, const ch
 	if (build)
 		build = diag_error(build, "%s holds no Python whose version can be told", interp_path);
 	else
-		build = session_find_build(s, elf, &version, interp_path, &child);
+		build = session_find_build(s, elf, &version, interp_path, &source);
 	elf_file__close(elf);
 	if (build < 0)
 		return build;
@@ -181,16 +180,37 @@ void session_on_fork(struct session *s, const struct wire_event_proc *event)
 	session_proc_open(proc);
 }
 
-/* Watches the child of a proof, alone. 0, or a code that was reported; 1 when it cannot be looked at. */
-int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot)
+/* Another interpreter of a watched process: its functions and counts are its own. */
+void session_on_interp(struct session *s, const struct wire_event_proc *event)
+{
+	struct session_proc *home = session_proc(s, event->parent_slot), *proc;
+
+	proc = home ? proc_new(s, home->pid, home->build, home->command, home->python) : NULL;
+	if (!proc)
+		return;
+	proc->slot = event->slot;
+	proc->interp = true;
+	proc->interp_id = (int64_t)event->interp;
+	proc->trial = home->trial;
+	session_proc_open(proc);
+}
+
+int session_prove_begin(struct session *s, size_t build, const struct elf_file *elf, pid_t pid, uint32_t *slot,
+			const char **why)
 {
 	struct session_proc *proc;
 	struct target *t;
-	const char *why;
 	int err;
 
-	if (target__probe(pid, &t, &why)) {
-		diag_debug("the trial child cannot be looked at: %s", why ? why : "unknown");
+	if (target__probe(pid, &t, why)) {
+		diag_debug("the trial child cannot be looked at: %s", *why ? *why : "unknown");
+		*why = "its child cannot be looked at";
+		return 1;
+	}
+	/* Its file may have been replaced since the process loaded it. */
+	if (!elf_file__same(t->elf, elf)) {
+		target__close(t);
+		*why = "another build has taken its file's place";
 		return 1;
 	}
 	proc = proc_new(s, pid, build, t->command, t->version.text);
@@ -256,7 +276,7 @@ void session_check_procs(struct session *s)
 			proc_close(proc);
 			continue;
 		}
-		cpu = cpu_ns(proc->pid);
+		cpu = proc->interp ? 0 : cpu_ns(proc->pid);
 		if (cpu)
 			proc->cpu_end_ns = cpu;
 		if (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH)

@@ -6,6 +6,8 @@
  * that the version does not use hold one and the same. The instruction chosen in a handler is the first that the kernel
  * emulates (nop, push, direct jmp, jcc and call: arch/x86/kernel/uprobes.c), because all others are single-stepped,
  * which costs about ten times as much.
+ *
+ * Builds whose opcodes are the cases of a switch (--without-computed-gotos) are recognised and refused.
  */
 #ifndef PYLU_SITE_H
 #define PYLU_SITE_H
@@ -46,8 +48,10 @@ struct site {
 
 struct site_set {
 	const char *backend; /* "opcode" or "frame" */
-	uint64_t table;	     /* virtual address of the dispatch table */
-	unsigned ntables;    /* how many places had its shape; 0: this backend needs none */
+	const char
+		*dispatch; /* from 3.11 on, how handlers lead to the next: "computed gotos" or "tail calls"; else "" */
+	uint64_t table;	   /* virtual address of the dispatch table */
+	unsigned ntables;  /* how many places had its shape; 0: this backend needs none */
 	struct site sites[SITE_MAX];
 	size_t n;
 };

@@ -61,9 +61,19 @@ class Result:
         check(got == wanted, 'hits by caller: pylu-bpf %s, right is %s' % (got, wanted))
 
 
+def command(python, *arguments):
+    """The command line that runs an interpreter."""
+    return [python.path] + list(arguments)
+
+
+def output(python, text):
+    """What a line of Python prints."""
+    return subprocess.run(command(python, '-c', text), stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+
+
 def start(folder, python, text, name='target.py', **more):
     path = write(folder, name, PRELUDE + text)
-    return Target([python.path, path], cwd=folder, **more), path
+    return Target(command(python, path), cwd=folder, **more), path
 
 
 def sound(profile, finished=True):
@@ -105,10 +115,11 @@ def main(description, once=()):
 
 
 def collecting(folder, function, python, collected):
-    function(folder, python)
+    said = function(folder, python)
     profile = os.path.join(folder, 'profile.json')
     if os.path.exists(profile) and os.path.getsize(profile) < SCHEMA_LIMIT:
         shutil.copy(profile, os.path.join(collected, '%s-%s.json' % (python.text, function.__name__)))
+    return said
 
 
 def schema(folder, collected):

@@ -120,6 +120,7 @@ static void check_kinds(const struct site_set *set, const struct py_version *ver
 	}
 	CHECK_STR_EQ(set->backend, opcode ? "opcode" : "frame");
 	CHECK_EQ(set->ntables, opcode);
+	CHECK_STR_EQ(set->dispatch, opcode ? "computed gotos" : "");
 	CHECK_EQ(n[SITE_CODE_DEALLOC], 1);
 	CHECK_EQ(n[SITE_FRAME_ENTER], !opcode);
 	CHECK_EQ(n[SITE_FRAME_LEAVE], !opcode);
@@ -243,6 +244,22 @@ static void test_damaged(const char *path, const struct elf_file *elf, const str
 	close(atoi(copy + strlen("/proc/self/fd/")));
 }
 
+/* What tells tail-calling builds: functions start where their symbols say, and nowhere inside. */
+static void check_function_starts(const struct elf_file *elf)
+{
+	static const char *const names[] = { "PyList_New", "PyDict_New", "Py_BytesMain", "_PyEval_EvalFrameDefault" };
+	struct elf_symbol sym;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!CHECK_EQ(elf_file__symbol(elf, names[i], &sym), 0))
+			continue;
+		CHECK_EQ(elf_file__starts_function(elf, sym.addr), 1);
+		CHECK_EQ(elf_file__starts_function(elf, sym.addr + 1), 0);
+	}
+	CHECK_EQ(elf_file__starts_function(elf, 1), 0);
+	CHECK_EQ(elf_file__starts_function(elf, UINT64_MAX), 0);
+}
+
 /* A file that holds an interpreter. */
 static void test_interpreter(const char *path, unsigned rounds)
 {
@@ -264,6 +281,7 @@ static void test_interpreter(const char *path, unsigned rounds)
 		}
 		close(fd);
 		check_kinds(&set, &version);
+		check_function_starts(elf);
 		test_damaged(path, elf, &layout, opmap, &set, rounds);
 	}
 	elf_file__close(elf);
