@@ -5,9 +5,10 @@ BUILD = build
 SANITIZE_BUILD = build-sanitize
 GENERATOR = Ninja
 PREFIX = /usr/local
+MINUTES = 10
 configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,-G $(GENERATOR)) $(2)
 
-.PHONY: help build demo test bench sanitize format check-format install clean
+.PHONY: help build demo test bench soak sanitize format check-format install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -32,6 +33,10 @@ test: ## everything: build, formatting, unit tests (also with sanitizers), BPF p
 bench: build ## the figures that the documentation quotes
 	scripts/setup
 	bench/run $(BUILD)/cli/pylu-bpf
+
+soak: build ## targets that are hard to watch, for MINUTES=N, on PYTHON=PATH or all interpreters: all must stay right
+	scripts/setup
+	PYLU_BPF=$(abspath $(BUILD))/cli/pylu-bpf tests/soak/soak --minutes $(MINUTES) $(if $(PYTHON),--python $(PYTHON))
 
 sanitize: build-sanitize ## unit tests under the address and undefined behaviour sanitizers
 	scripts/test $(SANITIZE_BUILD):unit

@@ -39,10 +39,11 @@ struct thread_state {
 	u32 slot; /* of the interpreter that it runs */
 	u32 home; /* of its process */
 	u32 tid;
-	u32 node;	/* the thread's root in the call tree */
-	u32 index;	/* into thread_ours[] */
-	u64 ours_ns;	/* cost of this thread's probe hits */
-	u64 root_frame; /* outermost frame of the stack whose older frames are registered */
+	u32 node;		      /* the thread's root in the call tree */
+	u32 index;		      /* into thread_ours[] */
+	u64 ours_ns;		      /* cost of this thread's probe hits */
+	u64 root_frame;		      /* outermost frame of the stack whose older frames are registered */
+	struct wire_event_code event; /* room to describe a function in */
 	u64 walk[WIRE_MAX_PREATTACH];
 };
 
@@ -59,6 +60,21 @@ struct { /* tgid -> slot */
 	__type(key, u32);
 	__type(value, u32);
 } tgids SEC(".maps");
+
+/* A function by its module, name, file, line and flags, within one process. */
+struct identity {
+	u64 hash[2];
+	u32 slot;
+	u32 line;
+};
+
+struct { /* -> function id */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WIRE_MAX_IDENTITIES);
+	__type(key, struct identity);
+	__type(value, u32);
+} identities SEC(".maps");
 
 struct { /* builtins | slot << 48 */
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -34,13 +34,13 @@ static __always_inline void on_start(const struct hit *h, int opcode)
 	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
 		return;
 	stack_first(h->thr, h->b, head.previous);
-	func = code_func(h->b, h->frame, head.code, h->thr->slot, &state);
+	func = code_func(h->thr, h->b, h->frame, head.code, &state);
 	/* A second interpreter was just met: this frame may be its first. */
 	if (unlikely(proc_of(h->thr->home)->several != several)) {
 		if (thread_in_interp(h->thr, h->b, h->frame))
 			return;
 		stack_first(h->thr, h->b, head.previous);
-		func = code_func(h->b, h->frame, head.code, h->thr->slot, &state);
+		func = code_func(h->thr, h->b, h->frame, head.code, &state);
 	}
 	if (!func || state & WIRE_FUNC_NOMATCH)
 		return;
@@ -85,7 +85,7 @@ static __noinline void end_of_hidden(const struct hit *h, struct wire_frame *rec
 
 	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
 		return;
-	func = code_func(h->b, h->frame, head.code, h->thr->slot, &state);
+	func = code_func(h->thr, h->b, h->frame, head.code, &state);
 	if (!func || state & WIRE_FUNC_NOMATCH)
 		return;
 	/* The recursion limit ends frames that never started, throw() generators. */

@@ -270,7 +270,7 @@ static long walk_register(u64 i, struct walk *w)
 		return 0;
 	if (is_code(w->b, w->thr->slot, head.code) <= 0 || frame_of_c(w->b, frame))
 		return 0;
-	func = code_func(w->b, frame, head.code, w->thr->slot, &state);
+	func = code_func(w->thr, w->b, frame, head.code, &state);
 	if (!func || state & WIRE_FUNC_NOMATCH || makes_generator(w->b, frame, state))
 		return 0;
 	rec = frame_lookup(frame, w->thr->slot);

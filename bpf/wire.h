@@ -9,7 +9,8 @@
 #define WIRE_MAX_BUILDS 8
 #define WIRE_MAX_PROCS 4096 /* slot 0 is our own process: the measurement of the cost per hit */
 #define WIRE_MAX_FUNCS (1 << 20)
-#define WIRE_MAX_FRAMES (1 << 18) /* the maps below take memory as they fill, at most some 40 and 120 MB */
+#define WIRE_MAX_IDENTITIES (1 << 18) /* functions whose recompiled forms are known to be the same */
+#define WIRE_MAX_FRAMES (1 << 18)     /* the maps below take memory as they fill, at most some 40 and 120 MB */
 #define WIRE_MAX_NODES (1 << 18)
 #define WIRE_MAX_THREADS (1 << 14) /* later ones share the counters of earlier ones */
 #define WIRE_UNSTARTED_SAMPLE 16   /* of the ends of frames without a record one is looked at */

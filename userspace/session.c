@@ -208,15 +208,13 @@ void session__stop(struct session *s)
 
 void session__status(const struct session *s, struct session_status *out)
 {
-	*out = (struct session_status){ .ns_per_hit = s->cost.ns_per_hit };
+	*out = (struct session_status){ .ns_per_hit = s->cost.ns_per_hit, .functions = s->nmatched };
 	for (size_t i = 0; i < s->nprocs; i++) {
 		if (s->procs[i]->trial)
 			continue;
 		out->hits += s->skel->bss->procs[s->procs[i]->slot].hits;
 		out->processes += !s->procs[i]->ended && !s->procs[i]->interp;
 	}
-	for (size_t i = 0; i < s->nfuncs; i++)
-		out->functions += s->funcs[i].known && s->funcs[i].matched && !session_is_trial(s, s->funcs[i].slot);
 }
 
 void session__each_unmatched(const struct session *s, void (*fn)(const char *module, const char *qualname, void *ctx),

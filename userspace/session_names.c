@@ -205,6 +205,7 @@ static bool decide(struct session *s, const struct wire_event_code *event, bool 
 	if (!func->known)
 		return true;
 	func->matched = matched;
+	s->nmatched += matched && !proc->trial;
 	if (func->matched && func->generator)
 		s->builds[proc->build].wants_yields = true;
 	__atomic_fetch_or(&s->skel->bss->func_state[event->func], func->matched ? WIRE_FUNC_MATCH : WIRE_FUNC_NOMATCH,

@@ -96,6 +96,7 @@ struct session {
 	size_t nprocs;
 	struct session_func *funcs; /* by id */
 	size_t nfuncs;
+	size_t nmatched; /* functions that match, those of trials left out */
 	struct session_module last_module;
 	struct session_pending *pending; /* code objects whose names are asked for again */
 	size_t npending;
