@@ -43,6 +43,7 @@ struct thread_state {
 	u32 index;	/* into thread_ours[] */
 	u64 ours_ns;	/* cost of this thread's probe hits */
 	u64 root_frame; /* outermost frame of the stack whose older frames are registered */
+	u64 tstate;	/* Python's state of the thread, where it was found last */
 	u64 walk[WIRE_MAX_PREATTACH];
 };
 

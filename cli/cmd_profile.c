@@ -222,7 +222,7 @@ static int read_config(const struct command *cmd, int argc, char **argv, struct 
 	if (!config->npatterns)
 		return opt__usage(
 			cmd, "no pattern; '__main__.**' means all functions of the program itself, '**' all there are");
-	if (config->backend && strcmp(config->backend, "opcode") && strcmp(config->backend, "frame"))
+	if (config->backend && strcmp(config->backend, "opcode") && strcmp(config->backend, "frame") && strcmp(config->backend, "usdt"))
 		return opt__usage(cmd, "no backend '%s'; there are opcode and frame", config->backend);
 	if (!!config->pids.n + !!config->tree.n + !!config->command != 1)
 		return opt__usage(cmd, "name the target by one of -p PID, --tree PID, or -- COMMAND");

@@ -218,8 +218,12 @@ int session__poll(struct session *s, int timeout_ms)
 			if (err)
 				return err;
 		}
-	if (monotonic_ns() - s->last_check_ns > CHECK_NS)
+	if (monotonic_ns() - s->last_check_ns > CHECK_NS) {
 		check_targets(s);
+		err = session_refuse_jit(s);
+		if (err)
+			return err;
+	}
 	for (size_t i = 0; i < s->nprocs; i++)
 		watched += !s->procs[i]->ended;
 	return polled == -EINTR ? polled : watched;

@@ -10,6 +10,7 @@
 #include "layout.h"
 #include "opmap.h"
 #include "pattern.h"
+#include "probe.h"
 #include "prove.h"
 #include "session_priv.h"
 #include "target.h"
@@ -42,6 +43,9 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.interp_id = l->interp_id,
 		.interp_builtins = l->interp_builtins,
 		.interp_jit = l->interp_jit,
+		.interp_tstate_head = l->interp_tstate_head,
+		.tstate_next = l->tstate_next,
+		.tstate_current_frame = l->tstate_current_frame,
 		.code_flags = l->code_flags,
 		.code_firstlineno = l->code_firstlineno,
 		.code_filename = l->code_filename,
@@ -80,8 +84,23 @@ static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 
 static const char *why_backend(const struct site_set *sites)
 {
+	if (!strcmp(sites->backend, "usdt"))
+		return "static probes of the interpreter (USDT) see every call of Python 3.15 and later; to switch them on, the "
+		       "kernel writes to two counters in the process's memory";
 	return strcmp(sites->backend, "frame") ? "opcode handlers see every call of Python 3.11 and later"
 					       : "up to Python 3.10 every call passes the evaluation function";
+}
+
+/* Whether a backend that was found can be used, and is the one that was asked for. 0, or a code that was reported. */
+static int check_backend(const struct session *s, const struct site_set *sites, const struct py_version *version)
+{
+	if (s->opts.backend && strcmp(s->opts.backend, sites->backend))
+		return diag_error(-DIAG_BACKEND, "the backend '%s' cannot be used with Python %s, only '%s'",
+				  s->opts.backend, version->text, sites->backend);
+	if (!strcmp(sites->backend, "usdt") && !probe_counters_supported(s->multi))
+		return diag_error(-DIAG_NO_KERNEL,
+				  "this kernel cannot switch static probes on: uprobes have no ref_ctr_offset");
+	return 0;
 }
 
 /* A site as the programs know it. */
@@ -98,6 +117,8 @@ static struct wire_site wire_site(const struct session *s, size_t build, const s
 		[SITE_FRAME_ENTER] = { WIRE_SITE_ENTER, WIRE_OUTCOME_ASK },
 		[SITE_FRAME_LEAVE] = { WIRE_SITE_LEAVE, WIRE_OUTCOME_ASK },
 		[SITE_CODE_DEALLOC] = { WIRE_SITE_DEALLOC, WIRE_OUTCOME_ASK },
+		[SITE_USDT_ENTRY] = { WIRE_SITE_USDT_ENTRY, WIRE_OUTCOME_ASK },
+		[SITE_USDT_RETURN] = { WIRE_SITE_USDT_RETURN, WIRE_OUTCOME_ASK },
 	};
 
 	return (struct wire_site){
@@ -174,12 +195,11 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 		diag_debug("%s: %u offsets are not those of other builds of Python %s", path, corrected, version->text);
 	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
 		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
-	err = site_set__find(elf, &build->layout, opmap, &build->sites);
+	err = site_set__find(elf, &build->layout, opmap, s->opts.backend, &build->sites);
+	if (!err)
+		err = check_backend(s, &build->sites, version);
 	if (err)
 		return err;
-	if (s->opts.backend && strcmp(s->opts.backend, build->sites.backend))
-		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
-				  s->opts.backend, version->text, build->sites.backend);
 	build->build_id = strdup(id);
 	build->why = strdup(why_backend(&build->sites));
 	if (!build->build_id || !build->why)

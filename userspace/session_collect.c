@@ -467,7 +467,7 @@ int session__profile(struct session *s, struct profile **out)
 {
 	int err = check_invariants(s);
 
-	if (err)
-		return err;
-	return session_collect(s, 0, out);
+	if (!err)
+		err = session_refuse_jit(s);
+	return err ? err : session_collect(s, 0, out);
 }

@@ -124,6 +124,12 @@ int session_attach_yields(struct session *s, size_t build);
 int session_attach_all(struct session *s);
 void session_detach(struct session *s);
 
+/* session_jit.c */
+/* Of a process that is to be watched. 0, or a code that was reported. */
+int session_refuse_jit_target(const struct session *s, const struct session_proc *proc);
+/* Of all that are watched, by what the programs have seen. 0, or a code that was reported. */
+int session_refuse_jit(const struct session *s);
+
 /* session_proc.c */
 struct session_proc *session_proc(const struct session *s, uint32_t slot);
 /* Processor time is counted from now on. */

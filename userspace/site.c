@@ -14,6 +14,7 @@
 #include "insn.h"
 #include "layout.h"
 #include "opmap.h"
+#include "site_usdt.h"
 
 #define STRAIGHT_MAX 96		/* instructions of a straight line that are looked at */
 #define HANDLER_MAX 4096	/* bytes of the longest handler; more are harmless */
@@ -271,7 +272,8 @@ static int find_table_in(struct finder *f, const struct elf_section *sec)
 	return 0;
 }
 
-/* Finds the dispatch table and the register that holds the frame at every handler's start. */
+/* Finds the dispatch table and the register that holds the frame at every handler's start. -ENOENT, not reported, when there
+ * is not just one. */
 static int find_table(struct finder *f)
 {
 	struct elf_section sec;
@@ -285,11 +287,7 @@ static int find_table(struct finder *f)
 		if (err)
 			return err;
 	}
-	if (f->set->ntables != 1)
-		return diag_error(-DIAG_NO_SITE, "%s opcode dispatch table of Python %u.%u in build %s",
-				  f->set->ntables ? "more than one" : "no", f->opmap->major, f->opmap->minor,
-				  elf_file__build_id(f->elf));
-	return 0;
+	return f->set->ntables == 1 ? 0 : -ENOENT;
 }
 
 static int handler_sites(struct finder *f, enum site_kind kind, const char *const *names, bool behind_call)
@@ -412,9 +410,7 @@ static int opcode_sites(struct finder *f)
 	int err;
 
 	f->set->backend = "opcode";
-	err = find_table(f);
-	if (!err)
-		err = collect_jumps(f);
+	err = collect_jumps(f);
 	if (!err)
 		err = handler_sites(f, SITE_OPCODE_RESUME, resume, false);
 	if (!err)
@@ -506,8 +502,54 @@ static int dealloc_site(struct finder *f)
 	return straight_site(f, SITE_CODE_DEALLOC, "code_dealloc", dealloc, INSN_REG_MASK(ARG0), 0, false, NULL);
 }
 
+/* 3.15 on, in builds --with-dtrace. -DIAG_NO_SITE is not reported, but the reason given. */
+static int usdt_sites(struct finder *f, const char **why)
+{
+	static const enum site_kind kinds[SITE_USDT_PROBES] = { SITE_USDT_ENTRY, SITE_USDT_RETURN };
+	struct site_usdt probes[SITE_USDT_PROBES];
+	int err;
+
+	f->set->backend = "usdt";
+	err = site_usdt__find(f->elf, f->layout, probes, why);
+	for (int i = 0; i < SITE_USDT_PROBES && !err; i++) {
+		err = straight_site(f, kinds[i], probes[i].name, probes[i].start, INSN_REG_MASK(ARG0), 0, false, NULL);
+		if (!err)
+			f->set->sites[f->set->n - 1].semaphore_offset = probes[i].semaphore_offset;
+	}
+	return err;
+}
+
+/* Those at which calls start and end. */
+static int call_sites(struct finder *f, const char *backend)
+{
+	const char *why = NULL;
+	int err;
+
+	if (backend && !strcmp(backend, "usdt")) {
+		err = usdt_sites(f, &why);
+		return !why ? err
+			    : diag_error(-DIAG_BACKEND, "the backend 'usdt' cannot be used: build %s %s",
+					 elf_file__build_id(f->elf), why);
+	}
+	if (f->layout->frame_instr == OFF_NONE)
+		return frame_sites(f);
+	err = find_table(f);
+	if (!err)
+		return opcode_sites(f);
+	if (err == -ENOENT && !backend) {
+		err = usdt_sites(f, &why);
+		if (!why)
+			return err;
+		err = -ENOENT;
+	}
+	return err != -ENOENT ? err
+			      : diag_error(-DIAG_NO_SITE, "%s opcode dispatch table of Python %u.%u in build %s%s%s",
+					   f->set->ntables ? "more than one" : "no", f->opmap->major, f->opmap->minor,
+					   elf_file__build_id(f->elf), why ? ", which " : "", why ? why : "");
+}
+
 int site_set__find(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
-		   struct site_set *out)
+		   const char *backend, struct site_set *out)
 {
 	struct finder f = { .elf = elf, .layout = layout, .opmap = opmap, .set = out };
 	struct elf_symbol eval;
@@ -522,7 +564,7 @@ int site_set__find(const struct elf_file *elf, const struct layout *layout, cons
 	err = insn_decoder__new(&f.decoder);
 	if (err)
 		return err;
-	err = layout->frame_instr != OFF_NONE ? opcode_sites(&f) : frame_sites(&f);
+	err = call_sites(&f, backend);
 	if (!err)
 		err = dealloc_site(&f);
 	free(f.jumps);

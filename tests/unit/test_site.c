@@ -195,7 +195,7 @@ static bool damage(uint8_t *image, const char *path, const struct spots *spots, 
 	}
 	if (!elf_file__probe(path, &elf)) {
 		elf_python_version(elf, &version);
-		found = !site_set__find(elf, layout, opmap, &set);
+		found = !site_set__find(elf, layout, opmap, NULL, &set);
 		for (size_t i = 0; found && i < set.n; i++)
 			CHECK(set.sites[i].kind < SITE_KINDS && elf_file__is_code(elf, set.sites[i].addr));
 		CHECK(set.n <= SITE_MAX);
@@ -255,7 +255,7 @@ static void test_interpreter(const char *path, unsigned rounds)
 
 	if (!CHECK_EQ(elf_file__open(path, &elf), 0))
 		return;
-	if (CHECK(describe(elf, &version, &layout, &opmap)) && CHECK_EQ(site_set__find(elf, &layout, opmap, &set), 0)) {
+	if (CHECK(describe(elf, &version, &layout, &opmap)) && CHECK_EQ(site_set__find(elf, &layout, opmap, NULL, &set), 0)) {
 		printf("%-8s %-8s %-26s %10s %5s %6s\n", "", "kind", "at", "address", "frame", "tstate");
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		for (size_t i = 0; i < set.n; i++) {
