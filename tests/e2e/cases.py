@@ -2,6 +2,7 @@
 functions (folder, python) with @case; the text of a case's target follows PRELUDE. What a target counts itself it says after the word 'done'.
 """
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,25 @@ def output(python, text):
     return subprocess.run(command(python, '-c', text), stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
 
 
+def has_jit(python):
+    found = output(python, 'import sys; print(int(hasattr(sys, "_jit") and sys._jit.is_available()))')
+    if found.strip() != '1':
+        raise Skipped('Python %s of %s has no JIT compiler' % (python.text, python.path))
+
+
+def jit_on():
+    return dict(os.environ, PYTHON_JIT='1')
+
+
+def jit_flag_offset(python):
+    """Of the byte in an interpreter's state that tells whether traces are compiled."""
+    with open(os.path.join(harness.ROOT, 'userspace', 'layout_table.c')) as table:
+        rows = re.findall(r'\.major = 3, \.minor = %d, \.debug = %d,(.*?)\n\t\}' % (
+            python.version[1], int(output(python, 'import sys; print(int(hasattr(sys, "gettotalrefcount")))'))),
+            table.read(), re.S)
+    return int(re.search(r'\.interp_jit = (\d+)', rows[0]).group(1))
+
+
 def start(folder, python, text, name='target.py', **more):
     path = write(folder, name, PRELUDE + text)
     return Target(command(python, path), cwd=folder, **more), path
@@ -95,8 +115,8 @@ def watch(folder, python, text, patterns=('**',), finished=True):
     return Result(profile, path, target.pid), said.split()
 
 
-def main(description, once=()):
-    """Runs the cases of the module that calls; those in `once` with one interpreter only."""
+def main(description, once=(), suits=lambda function, python: True):
+    """Runs the cases of the module that calls; those in `once` with one interpreter only, all only where they suit it."""
     suite = Suite(description)
     suite.parser.add_argument('cases', nargs='*', help='names of cases (default: all)')
     options = suite.start()
@@ -108,7 +128,7 @@ def main(description, once=()):
         found = suite.interpreters()
         for python in found:
             for function in wanted:
-                if function not in once or python is found[-1]:
+                if suits(function, python) and (function not in once or python is found[-1]):
                     suite.run('%s %s' % (python.text, function.__name__), collecting, function, python, collected)
         suite.run('every profile follows the schema', schema, collected)
     suite.finish()
