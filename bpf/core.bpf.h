@@ -191,7 +191,7 @@ static __always_inline u8 read_u8(u64 addr)
 	return v;
 }
 
-/* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room. */
+/* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room for it, or was none for its parent. */
 __noinline u32 node_id(u32 parent, u32 func)
 {
 	struct wire_node_key key = { parent, func };
@@ -199,6 +199,8 @@ __noinline u32 node_id(u32 parent, u32 func)
 
 	if (likely(node))
 		return node->id;
+	if (!parent || next_node >= WIRE_MAX_NODES)
+		return 0;
 
 	struct wire_node fresh = {};
 

@@ -124,7 +124,9 @@ __noinline u32 interp_slot(const struct wire_build *b, u32 home, u64 builtins)
 		return 0;
 	fresh.addr = w.found;
 	fresh.id = read_u64(w.found + b->interp_id);
-	fresh.slot = fresh.id ? __sync_fetch_and_add(&next_slot, 1) : home;
+	fresh.slot = !fresh.id			  ? home
+		     : next_slot < WIRE_MAX_PROCS ? __sync_fetch_and_add(&next_slot, 1)
+						  : WIRE_MAX_PROCS;
 	if (fresh.slot >= WIRE_MAX_PROCS || bpf_map_update_elem(&interps, &key, &fresh, BPF_ANY)) {
 		proc_of(home)->stats.lost_events++;
 		return SLOT_NONE;

@@ -276,8 +276,9 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	known = bpf_map_lookup_elem(&tgids, &from);
 	if (!known)
 		return 0;
-	slot = __sync_fetch_and_add(&next_slot, 1);
-	if (slot >= WIRE_MAX_PROCS) {
+	slot = next_slot < WIRE_MAX_PROCS ? __sync_fetch_and_add(&next_slot, 1) : WIRE_MAX_PROCS;
+	event = slot < WIRE_MAX_PROCS ? bpf_ringbuf_reserve(&events, sizeof(*event), 0) : NULL;
+	if (!event) { /* a process of which userspace does not hear would be in no result */
 		proc_of(*known)->stats.lost_events++;
 		return 0;
 	}
@@ -287,14 +288,11 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	proc_of(slot)->hits = 0;
 	proc_of(slot)->stats = (struct wire_stats){};
 	bpf_map_update_elem(&tgids, &to, &slot, BPF_ANY);
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (event) {
-		event->type = WIRE_EVENT_FORK;
-		event->slot = slot;
-		event->pid = to;
-		event->parent_slot = *known;
-		bpf_ringbuf_submit(event, 0);
-	}
+	event->type = WIRE_EVENT_FORK;
+	event->slot = slot;
+	event->pid = to;
+	event->parent_slot = *known;
+	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
 
@@ -318,5 +316,16 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		bpf_ringbuf_submit(event, 0);
 	}
 	bpf_map_delete_elem(&tgids, &tgid);
+	return 0;
+}
+
+/* Its last thread has ended: the process id may soon be another's. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(proc_exit, struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+
+	if (!task->signal->live.counter)
+		bpf_map_delete_elem(&tgids, &tgid);
 	return 0;
 }

@@ -209,7 +209,7 @@ __noinline u32 code_new(const struct wire_build *b, u64 code, u32 slot)
 		return 0;
 	}
 	proc_inspect(b, slot); /* a new interpreter, or main program, comes with new code */
-	func = __sync_fetch_and_add(&next_func, 1);
+	func = next_func < WIRE_MAX_FUNCS ? __sync_fetch_and_add(&next_func, 1) : WIRE_MAX_FUNCS;
 	if (func >= WIRE_MAX_FUNCS || bpf_map_update_elem(&codes, &key, &func, BPF_ANY)) {
 		proc_of(slot)->stats.lost_events++;
 		return 0;

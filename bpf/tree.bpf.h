@@ -211,6 +211,7 @@ struct walk {
 	u32 parent;   /* result: node id, 0 while there is none */
 	u8 to_open;   /* collect up to the first open frame only */
 	u8 preattach; /* what is registered was there before us */
+	u8 found;     /* an open frame, though the call tree may have no room for it */
 	u64 now;
 };
 
@@ -346,6 +347,7 @@ static long walk_search(u64 i, struct walk *w)
 		}
 		if (rec->state == WIRE_FRAME_ACTIVE) {
 			w->parent = frame_node(rec);
+			w->found = 1;
 			return 1;
 		}
 	}
@@ -360,7 +362,7 @@ __noinline u32 parent_search(struct thread_state *thr, const struct wire_build *
 	if (!thr || !b)
 		return 0;
 	bpf_loop(WIRE_MAX_WALK, walk_search, &w, 0);
-	if (w.parent)
+	if (w.found)
 		return w.parent;
 	if (w.frame) {
 		proc_of(thr->slot)->stats.stack_overflow++;

@@ -36,9 +36,9 @@ enum wire_site_kind {
 	WIRE_SITE_RESUME, /* 3.11 on, RESUME and its forms: a frame starts, or a generator's goes on */
 	WIRE_SITE_YIELD,
 	WIRE_SITE_END,
-	WIRE_SITE_ENTER,   /* to 3.10: a frame starts, or a generator's goes on */
-	WIRE_SITE_LEAVE,   /* to 3.10: a frame yields or ends */
-	WIRE_SITE_DEALLOC, /* a code object is freed */
+	WIRE_SITE_ENTER,       /* to 3.10: a frame starts, or a generator's goes on */
+	WIRE_SITE_LEAVE,       /* to 3.10: a frame yields or ends */
+	WIRE_SITE_DEALLOC,     /* a code object is freed */
 	WIRE_SITE_USDT_ENTRY,  /* 3.15 on: a frame starts, a generator's goes on, or one makes its generator */
 	WIRE_SITE_USDT_RETURN, /* a frame yields or ends */
 };

@@ -70,6 +70,8 @@ struct elf_file {
 	struct symbols dynsym, symtab;
 	struct reloc_index *relocs;
 	char build_id[2 * BUILD_ID_MAX + 1];
+	dev_t dev;
+	ino_t ino;
 };
 
 /* The bytes [offset, offset + size) of the file, or none when they are not all there. */
@@ -219,6 +221,8 @@ static int map_file(struct elf_file *elf, const char *path, const char **cause)
 		goto out;
 	}
 	elf->size = (uint64_t)st.st_size;
+	elf->dev = st.st_dev;
+	elf->ino = st.st_ino;
 	/* Shared, though it is only read: into private mappings, which could be made executable, the kernel puts the
 	 * breakpoints of everybody's uprobes (valid_vma() in kernel/events/uprobes.c), and we would take them for the
 	 * file's code. */
@@ -456,9 +460,28 @@ uint64_t elf_file__base(const struct elf_file *elf)
 	return first->p_vaddr & ~(align - 1);
 }
 
+bool elf_file__position_independent(const struct elf_file *elf)
+{
+	Elf64_Ehdr eh;
+
+	memcpy(&eh, elf->map, sizeof(eh));
+	return eh.e_type == ET_DYN;
+}
+
+bool elf_file__has_symtab(const struct elf_file *elf)
+{
+	return elf->symtab.entries.data != NULL;
+}
+
 const char *elf_file__build_id(const struct elf_file *elf)
 {
 	return elf->build_id;
+}
+
+bool elf_file__same(const struct elf_file *a, const struct elf_file *b)
+{
+	return a->build_id[0] ? !strcmp(a->build_id, b->build_id)
+			      : !b->build_id[0] && a->dev == b->dev && a->ino == b->ino;
 }
 
 /* The value of a tag of the dynamic section, as the loader finds it. 0 where the tag is absent, which for all tags that

@@ -19,7 +19,8 @@ struct bpf_program;
 struct probe_point {
 	uint64_t file_offset;
 	uint64_t cookie;
-	uint64_t ref_ctr_offset; /* in the file, of a 16-bit counter that the kernel increments in the memory of each process
+	uint64_t
+		ref_ctr_offset; /* in the file, of a 16-bit counter that the kernel increments in the memory of each process
 				    that it probes, while it does; 0: none */
 };
 

@@ -94,8 +94,8 @@ void profile__free(struct profile *p);
 int profile__add_pattern(struct profile *p, const char *pattern);
 struct prof_process *profile__add_process(struct profile *p, pid_t pid);
 int prof_process__add_warning(struct prof_process *proc, const char *sentence);
-/* Finds the thread by tid or adds it. */
-struct prof_thread *prof_process__thread(struct prof_process *proc, pid_t tid, const char *name);
+/* Not for a thread that is there already: it is not looked for, there may be tens of thousands. */
+struct prof_thread *prof_process__add_thread(struct prof_process *proc, pid_t tid, const char *name);
 /* Finds the child of `parent` with this function, file and line, or adds it. */
 struct prof_call *prof_call__child(struct prof_call *parent, const char *function, const char *file, uint32_t line);
 /* Adds the counts, times and histogram of `from` to `to` (min and max combined); children are left alone. */

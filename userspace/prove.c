@@ -4,98 +4,56 @@
 #include "prove.h"
 
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "diag.h"
 #include "pattern.h"
 #include "profile.h"
+#include "prove_child.h"
 #include "prove_script.h"
 #include "session_priv.h"
 #include "target.h"
 
 #define START_MS 5000 /* for the child's interpreter to start, on a loaded machine */
 #define RUN_MS 20000
+#define PROVE_EXPECTED (sizeof(prove_expected) / sizeof(prove_expected[0]))
 
 struct child {
 	pid_t pid;
 	int in, out; /* our ends of its standard input and output */
 };
 
-static void drop_privileges(const struct prove_child *child)
+static int start(const struct prove_child *how, struct child *child)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { { 0 } };
-	const struct rlimit cpu = { 30, 30 }, core = { 0, 0 };
-
-	setrlimit(RLIMIT_CPU, &cpu);
-	setrlimit(RLIMIT_CORE, &core);
-	if (child->root && (chroot(child->root) || chdir("/")))
-		_exit(126);
-	if (geteuid() == 0 && (setgroups(0, NULL) || setresgid(child->gid, child->gid, child->gid) ||
-			       setresuid(child->uid, child->uid, child->uid)))
-		_exit(126);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		_exit(126);
-	syscall(SYS_capset, &head, none);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-
-static void run_child(const struct prove_child *child, int in, int out)
-{
-	char library_path[4200];
-	char *env[3] = { "LANG=C", NULL, NULL };
-	char *const argv[] = { (char *)child->exe, "-I", "-S", "-c", (char *)prove_script, NULL };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (child->library_path) {
-		snprintf(library_path, sizeof(library_path), "LD_LIBRARY_PATH=%s", child->library_path);
-		env[1] = library_path;
-	}
-	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || (null >= 0 && dup2(null, 2) < 0))
-		_exit(126);
-	signal(SIGINT, SIG_IGN); /* a Ctrl-C in the terminal is for us */
-	drop_privileges(child);
-	execve(child->exe, argv, env);
-	_exit(127);
-}
-
-static int start(const struct prove_child *options, struct child *child)
-{
-	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err;
 
 	child->pid = -1;
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		goto fail;
-	child->pid = fork();
-	if (child->pid < 0)
+	child->pid = prove_child__start(how, prove_script, in[0], out[1]);
+	if (child->pid < 0) {
+		errno = -child->pid;
 		goto fail;
-	if (child->pid == 0)
-		run_child(options, in[0], out[1]);
+	}
 	close(in[0]);
 	close(out[1]);
 	child->in = in[1];
 	child->out = out[0];
 	return 0;
 fail:
+	err = errno;
 	for (int i = 0; i < 2; i++) {
 		if (in[i] >= 0)
 			close(in[i]);
 		if (out[i] >= 0)
 			close(out[i]);
 	}
-	return diag_error(-errno, "cannot start a child for the proof: %s", strerror(errno));
+	diag_debug("cannot start a child for the proof: %s", strerror(err));
+	return -err;
 }
 
 static void finish(struct child *child)
@@ -123,12 +81,55 @@ static bool await(const struct child *child, char want, int ms, struct session *
 }
 
 struct counted {
-	uint64_t hits, raised, wrong_caller;
+	uint64_t hits, raised, wrong_caller, wrong_place;
+	const struct prof_call *last; /* of those, one */
 };
 
-static int check(const struct profile *p)
+static void count_call(const struct prof_call *call, const struct prove_expected *want, struct counted *got)
 {
-	struct counted counted[sizeof(prove_expected) / sizeof(prove_expected[0])] = { { 0 } };
+	const char *caller = call->parent->function;
+
+	if (strcmp(call->function, want->name))
+		return;
+	got->hits += call->hits;
+	got->raised += call->raised;
+	if (want->caller && (!caller || strcmp(caller, want->caller))) {
+		got->wrong_caller += call->hits;
+		got->last = call;
+	}
+	if (want->file && (strcmp(call->file, want->file) || call->line != want->line)) {
+		got->wrong_place += call->hits;
+		got->last = call;
+	}
+}
+
+/* 1, or -DIAG_NOT_PROVED, reported. */
+static int check_counted(const struct prove_expected *want, const struct counted *got)
+{
+	if (got->hits != want->hits || got->raised != want->raised)
+		return diag_error(-DIAG_NOT_PROVED,
+				  "on a trial of this interpreter, %s was counted %llu times (%llu raised), but ran "
+				  "%llu times (%llu raised)",
+				  want->name, (unsigned long long)got->hits, (unsigned long long)got->raised,
+				  (unsigned long long)want->hits, (unsigned long long)want->raised);
+	if (got->wrong_caller)
+		return diag_error(
+			-DIAG_NOT_PROVED,
+			"on a trial of this interpreter, %llu of %llu calls of %s were taken for calls by %s, "
+			"but all were made by %s",
+			(unsigned long long)got->wrong_caller, (unsigned long long)got->hits, want->name,
+			got->last->parent->function ? got->last->parent->function : "nobody", want->caller);
+	if (got->wrong_place)
+		return diag_error(-DIAG_NOT_PROVED,
+				  "on a trial of this interpreter, %s was said to be at %s:%u, but is at %s:%u",
+				  want->name, got->last->file, got->last->line, want->file, want->line);
+	return 1;
+}
+
+static int check_calls(const struct profile *p)
+{
+	struct counted counted[PROVE_EXPECTED] = { { 0 } };
+	int result = 1;
 
 	for (size_t i = 0; i < p->nprocesses; i++)
 		for (size_t t = 0; t < p->processes[i]->nthreads; t++) {
@@ -136,38 +137,38 @@ static int check(const struct profile *p)
 			int depth = 0;
 
 			while ((call = prof_call__next(root, call, &depth)))
-				for (size_t e = 0; e < sizeof(counted) / sizeof(counted[0]); e++) {
-					const char *caller = prove_expected[e].caller;
-
-					if (strcmp(call->function, prove_expected[e].name))
-						continue;
-					counted[e].hits += call->hits;
-					counted[e].raised += call->raised;
-					if (caller &&
-					    (!call->parent->function || strcmp(call->parent->function, caller)))
-						counted[e].wrong_caller += call->hits;
-				}
+				for (size_t e = 0; e < PROVE_EXPECTED; e++)
+					count_call(call, &prove_expected[e], &counted[e]);
 		}
-	for (size_t e = 0; e < sizeof(counted) / sizeof(counted[0]); e++) {
-		const struct prove_expected *want = &prove_expected[e];
+	for (size_t e = 0; e < PROVE_EXPECTED && result > 0; e++)
+		result = check_counted(&prove_expected[e], &counted[e]);
+	return result;
+}
 
-		if (counted[e].hits != want->hits || counted[e].raised != want->raised || counted[e].wrong_caller)
-			return diag_error(
-				-DIAG_NOT_PROVED,
-				"on a trial of this interpreter, %s was counted %llu times (%llu raised, %llu "
-				"from a wrong caller), but ran %llu times (%llu raised)",
-				want->name, (unsigned long long)counted[e].hits, (unsigned long long)counted[e].raised,
-				(unsigned long long)counted[e].wrong_caller, (unsigned long long)want->hits,
-				(unsigned long long)want->raised);
-	}
+/* What the programs themselves found odd. None of it may happen in the script. */
+static int check_stats(const struct wire_stats *stats)
+{
+	const struct {
+		uint64_t n;
+		const char *what;
+	} found[] = {
+		{ stats->bad_code, "frames had no code object" },  { stats->unreadable, "frames could not be read" },
+		{ stats->unclosed, "calls were not seen to end" }, { stats->lost_events, "calls were lost" },
+		{ stats->stack_overflow, "calls had no caller" },
+	};
+
+	for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++)
+		if (found[i].n)
+			return diag_error(-DIAG_NOT_PROVED, "on a trial of this interpreter, %llu %s",
+					  (unsigned long long)found[i].n, found[i].what);
 	return 1;
 }
 
-static int measure(struct session *s, size_t build, struct child *child)
+static int measure(struct session *s, size_t build, const struct elf_file *elf, struct child *child, const char **why)
 {
 	struct profile *p = NULL;
 	uint32_t slot = 0;
-	int err = session_prove_begin(s, build, child->pid, &slot), late;
+	int err = session_prove_begin(s, build, elf, child->pid, &slot, why), late;
 
 	if (err)
 		return err < 0 ? err : 0;
@@ -177,84 +178,37 @@ static int measure(struct session *s, size_t build, struct child *child)
 		err = diag_error(-DIAG_NOT_PROVED, "the trial child did not finish");
 	late = session_prove_end(s, build, slot, &p);
 	if (!err)
-		err = late ? late : check(p);
+		err = late ? late : check_stats(&s->skel->bss->procs[slot].stats);
+	if (err > 0)
+		err = check_calls(p);
 	profile__free(p);
 	return err;
 }
 
 int prove_patterns(struct pattern_set **out)
 {
-	static const char *const everything[] = { "__main__.**" };
+	static const char *const everything[] = { "__main__.**", "pylu_trial.**" };
 
-	return pattern_set__parse(everything, 1, out);
+	return pattern_set__parse(everything, 2, out);
 }
 
-/* The value of a variable in a target's environment, malloc'ed, or NULL. */
-static char *environ_value(pid_t pid, const char *name)
-{
-	size_t n = strlen(name), size = 0;
-	char path[64], *line = NULL, *value = NULL;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-	f = fopen(path, "re");
-	if (!f)
-		return NULL;
-	while (!value && getdelim(&line, &size, 0, f) > 0)
-		if (!strncmp(line, name, n) && line[n] == '=' && strlen(line) < 4000)
-			value = strdup(line + n + 1);
-	free(line);
-	fclose(f);
-	return value;
-}
-
-int prove_child_of(const struct target *t, struct prove_child *out)
-{
-	char link[64], root[64], exe[4096];
-	struct stat theirs, ours;
-	const char *base;
-	ssize_t n;
-
-	*out = (struct prove_child){ .uid = t->uid, .gid = t->uid };
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)t->pid);
-	n = readlink(link, exe, sizeof(exe) - 1);
-	if (n < 0)
-		return -ENOENT;
-	exe[n] = 0;
-	base = strrchr(exe, '/');
-	if (!base || strncmp(base, "/python", 7))
-		return -ENOENT;
-	snprintf(root, sizeof(root), "/proc/%d", (int)t->pid);
-	if (!stat(root, &theirs))
-		out->gid = theirs.st_gid;
-	snprintf(root, sizeof(root), "/proc/%d/root", (int)t->pid);
-	if (!stat(root, &theirs) && !stat("/", &ours) && (theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
-		out->root = strdup(root);
-	out->exe = strdup(exe);
-	out->library_path = environ_value(t->pid, "LD_LIBRARY_PATH");
-	return out->exe ? 0 : -ENOENT;
-}
-
-void prove_child__free(struct prove_child *child)
-{
-	free((char *)child->exe);
-	free((char *)child->root);
-	free((char *)child->library_path);
-}
-
-int prove_build(struct session *s, size_t build, const struct prove_child *options)
+int prove_build(struct session *s, size_t build, const struct elf_file *elf, const struct prove_source *source,
+		const char **why)
 {
 	struct child child = { .pid = -1, .in = -1, .out = -1 };
-	int err = start(options, &child);
+	uint64_t begun = monotonic_ns();
+	struct prove_child how;
+	int err = source->target ? prove_child__of_target(source->target, &how, why)
+				 : prove_child__of_command(source->exe, source->interp_path, &how, why);
 
-	if (err)
-		return err;
-	if (await(&child, 'r', START_MS, NULL)) {
-		err = measure(s, build, &child);
-	} else {
-		diag_debug("no trial child of %s could be started", options->exe);
-		err = 0;
+	*why = err ? *why : "the interpreter does not start by itself";
+	if (err || start(&how, &child)) {
+		prove_child__close(&how);
+		return 0;
 	}
+	err = await(&child, 'r', START_MS, NULL) ? measure(s, build, elf, &child, why) : 0;
 	finish(&child);
+	prove_child__close(&how);
+	diag_debug("the trial of a child took %.1f ms", (double)(monotonic_ns() - begun) / 1e6);
 	return err;
 }

@@ -21,8 +21,10 @@
 #define CHUNK 4096
 
 struct pyobj_cache {
-	uint64_t tags[PAGES]; /* page address + 1, + 2 when it could not be read as a whole; 0: free */
-	struct pyobj_type types[TYPES];
+	struct {
+		uint64_t tags[PAGES]; /* page address + 1, + 2 when it could not be read as a whole; 0: free */
+		struct pyobj_type types[TYPES];
+	} index;
 	uint8_t pages[PAGES][PAGE];
 };
 
@@ -108,9 +110,14 @@ const struct layout *pyobj_reader__layout(const struct pyobj_reader *r)
 int pyobj_cache__begin(struct pyobj_reader *r, bool *mine)
 {
 	*mine = !r->cache;
-	if (*mine)
-		r->cache = calloc(1, sizeof(*r->cache));
-	return r->cache ? 0 : -ENOMEM;
+	if (!*mine)
+		return 0;
+	/* Most of it is never used, so it is not cleared as a whole: short walks, for one name, are many. */
+	r->cache = malloc(sizeof(*r->cache));
+	if (!r->cache)
+		return -ENOMEM;
+	memset(&r->cache->index, 0, sizeof(r->cache->index));
+	return 0;
 }
 
 void pyobj_cache__end(struct pyobj_reader *r, bool mine)
@@ -127,9 +134,9 @@ static const uint8_t *cached_page(struct pyobj_reader *r, uint64_t addr)
 	uint64_t page = addr & ~(uint64_t)(PAGE - 1);
 	size_t i = page / PAGE % PAGES;
 
-	if ((r->cache->tags[i] & ~(uint64_t)(PAGE - 1)) != page || !r->cache->tags[i])
-		r->cache->tags[i] = page + (mem__read(r->mem, page, r->cache->pages[i], PAGE) ? 2 : 1);
-	return r->cache->tags[i] & 1 ? r->cache->pages[i] : NULL;
+	if ((r->cache->index.tags[i] & ~(uint64_t)(PAGE - 1)) != page || !r->cache->index.tags[i])
+		r->cache->index.tags[i] = page + (mem__read(r->mem, page, r->cache->pages[i], PAGE) ? 2 : 1);
+	return r->cache->index.tags[i] & 1 ? r->cache->pages[i] : NULL;
 }
 
 int pyobj__read(struct pyobj_reader *r, uint64_t addr, void *buf, size_t len)
@@ -204,7 +211,7 @@ static enum pyobj_kind kind_of(struct pyobj_reader *r, const struct pyobj_type *
 int pyobj_type__read(struct pyobj_reader *r, uint64_t type, struct pyobj_type *out)
 {
 	const struct layout *lay = r->lay;
-	struct pyobj_type *kept = r->cache ? &r->cache->types[type / 16 % TYPES] : NULL;
+	struct pyobj_type *kept = r->cache ? &r->cache->index.types[type / 16 % TYPES] : NULL;
 	const int32_t fields[] = { lay->type_flags, lay->type_base, lay->type_dict, lay->type_dictoffset };
 	uint8_t buf[TYPE_READ_MAX];
 	uint64_t meta, meta_flags;

@@ -6,8 +6,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +13,7 @@
 
 #include "diag.h"
 #include "pattern.h"
-#include "probe.h"
+#include "programs.h"
 #include "pyobj.h"
 
 #define CHECK_NS 100000000ULL		  /* how often we look whether the targets live */
@@ -27,41 +25,6 @@ uint64_t monotonic_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
-
-static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
-{
-	char line[512];
-
-	if (level == LIBBPF_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), fmt, args);
-	line[strcspn(line, "\n")] = 0;
-	diag_debug("%s", line);
-	return 0;
-}
-
-static int load(struct session *s)
-{
-	struct bpf_program *prog;
-	int err;
-
-	libbpf_set_print(print_libbpf);
-	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return diag_error(-DIAG_NO_KERNEL, "this kernel has no BTF (/sys/kernel/btf/vmlinux)");
-	s->skel = pylu__open();
-	if (!s->skel)
-		return diag_error(-errno, "cannot open the BPF programs: %s", strerror(errno));
-	s->multi = probe_multi_supported();
-	if (s->multi)
-		bpf_object__for_each_program(prog, s->skel->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
-			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
-	err = pylu__load(s->skel);
-	if (err == -EPERM || err == -EACCES)
-		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to load BPF programs");
-	if (err)
-		return diag_error(-DIAG_NO_KERNEL, "the kernel refused the BPF programs: %s", strerror(-err));
-	return 0;
 }
 
 static int on_event(void *ctx, void *data, size_t size)
@@ -134,7 +97,7 @@ int session__new(const struct session_options *opts, struct session **out)
 	s->opts = *opts;
 	err = pattern_set__parse(opts->patterns, opts->npatterns, &s->patterns);
 	if (!err)
-		err = load(s);
+		err = programs__load(&s->skel, &s->multi);
 	if (!err)
 		err = measure_cost(s);
 	if (err) {
@@ -172,15 +135,9 @@ int session__attach(struct session *s)
 	uint64_t begin = monotonic_ns();
 	int err;
 
-	s->skel->links.proc_exec = bpf_program__attach(s->skel->progs.proc_exec);
-	err = (int)libbpf_get_error(s->skel->links.proc_exec);
-	if (!err && s->opts.tree) {
-		s->skel->links.proc_fork = bpf_program__attach(s->skel->progs.proc_fork);
-		err = (int)libbpf_get_error(s->skel->links.proc_fork);
-	}
-	if (err)
-		return diag_error(err, "cannot attach to the kernel's scheduler tracepoints: %s", strerror(-err));
-	err = session_attach_all(s);
+	err = programs__attach_scheduler(s->skel, s->opts.tree);
+	if (!err)
+		err = session_attach_all(s);
 	if (err)
 		return err;
 	clock_gettime(CLOCK_REALTIME, &s->started);
@@ -211,6 +168,9 @@ int session__poll(struct session *s, int timeout_ms)
 
 	if (polled < 0 && polled != -EINTR)
 		return diag_error(polled, "cannot read the BPF ring buffer: %s", strerror(-polled));
+	err = session_check(s);
+	if (err)
+		return err;
 	for (size_t b = 0; b < s->nbuilds; b++)
 		if (s->builds[b].wants_yields && !s->builds[b].yields_attached) {
 			s->builds[b].yields_attached = true;
@@ -218,12 +178,8 @@ int session__poll(struct session *s, int timeout_ms)
 			if (err)
 				return err;
 		}
-	if (monotonic_ns() - s->last_check_ns > CHECK_NS) {
+	if (monotonic_ns() - s->last_check_ns > CHECK_NS)
 		check_targets(s);
-		err = session_refuse_jit(s);
-		if (err)
-			return err;
-	}
 	for (size_t i = 0; i < s->nprocs; i++)
 		watched += !s->procs[i]->ended;
 	return polled == -EINTR ? polled : watched;

@@ -21,7 +21,6 @@ struct session_options {
 	size_t npatterns;
 	bool raw;	     /* do not correct times for our own probes */
 	bool tree;	     /* follow processes forked while we watch */
-	bool skip_proof;     /* this session is itself the proof */
 	const char *backend; /* force one, or NULL */
 };
 
@@ -53,7 +52,8 @@ int session__attach(struct session *s);
 const char *session__why(const struct session *s);
 
 /* Handles what the programs announce, for at most `timeout_ms`. Returns the number of processes still watched, or a
- * negative code (-EINTR when a signal arrived). */
+ * negative code (-EINTR when a signal arrived; -DIAG_NOT_PROVED when what they met in a process makes no sense: then
+ * there is no result). */
 int session__poll(struct session *s, int timeout_ms);
 
 /* Stops recording and detaches. Idempotent. */
@@ -61,7 +61,7 @@ void session__stop(struct session *s);
 
 void session__status(const struct session *s, struct session_status *out);
 
-/* The result, after session__stop. 0, or a code that was reported. The caller frees it. */
+/* The result, after session__stop. 0, or a code that was reported (-DIAG_NOT_PROVED as above). The caller frees it. */
 int session__profile(struct session *s, struct profile **out);
 
 /* Calls fn with the name of every function that ran and did not match (for "did you mean"). */

@@ -108,8 +108,8 @@ int session_attach_all(struct session *s)
 
 	s->limited = s->cost.thread_filter && !s->opts.tree;
 	for (size_t b = 0; b < s->nbuilds && !err; b++) {
-		s->builds[b].wants_yields = s->builds[b].yields_attached =
-			!has_yield_sites(&s->builds[b]) || has_generators(s, b);
+		s->builds[b].wants_yields = s->builds[b].yields_attached = !has_yield_sites(&s->builds[b]) ||
+									   has_generators(s, b);
 		err = attach_build(s, b, false);
 		if (!err && s->builds[b].yields_attached)
 			err = session_attach_yields(s, b);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "diag.h"
 #include "elf.h"
 #include "layout.h"
@@ -82,25 +83,20 @@ static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 	return 0;
 }
 
-static const char *why_backend(const struct site_set *sites)
+bool session_by_usdt(const struct session_build *build)
 {
-	if (!strcmp(sites->backend, "usdt"))
-		return "static probes of the interpreter (USDT) see every call of Python 3.15 and later; to switch them on, the "
-		       "kernel writes to two counters in the process's memory";
-	return strcmp(sites->backend, "frame") ? "opcode handlers see every call of Python 3.11 and later"
-					       : "up to Python 3.10 every call passes the evaluation function";
+	return !strcmp(build->sites.backend, "usdt");
 }
 
-/* Whether a backend that was found can be used, and is the one that was asked for. 0, or a code that was reported. */
-static int check_backend(const struct session *s, const struct site_set *sites, const struct py_version *version)
+/* malloc'ed, or NULL. */
+static char *why_backend(const struct site_set *sites, const char *wanted)
 {
-	if (s->opts.backend && strcmp(s->opts.backend, sites->backend))
-		return diag_error(-DIAG_BACKEND, "the backend '%s' cannot be used with Python %s, only '%s'",
-				  s->opts.backend, version->text, sites->backend);
-	if (!strcmp(sites->backend, "usdt") && !probe_counters_supported(s->multi))
-		return diag_error(-DIAG_NO_KERNEL,
-				  "this kernel cannot switch static probes on: uprobes have no ref_ctr_offset");
-	return 0;
+	const char *why = backend__find(sites->backend)->why;
+	char *text;
+
+	if (wanted || strcmp(sites->backend, "usdt"))
+		return strdup(why);
+	return asprintf(&text, "the opcode handlers of this build were not found; %s", why) < 0 ? NULL : text;
 }
 
 /* A site as the programs know it. */
@@ -145,35 +141,34 @@ static int set_sites(struct session *s, size_t b)
 	return 0;
 }
 
-/* Proves the sites of a build: known from before, or on a throw-away child where there can be one (else NULL). Its index, or a code that was reported. */
-static int prove(struct session *s, size_t b, const struct prove_child *child)
+/* Proves the sites of a build: known from before, or on a throw-away child where there can be one. Its index, or a code
+ * that was reported. */
+static int prove(struct session *s, size_t b, const struct elf_file *elf, const struct prove_source *source)
 {
 	struct session_build *build = &s->builds[b];
 	struct pattern_set *patterns = s->patterns;
+	const char *why = NULL;
 	int err;
 
 	if (verdict_known(build->build_id, &build->sites))
 		return (int)b;
-	build->unproved = true;
-	if (!child)
-		return (int)b;
 	err = prove_patterns(&s->patterns);
 	if (!err) {
-		err = prove_build(s, b, child);
+		err = prove_build(s, b, elf, source, &why);
 		pattern_set__free(s->patterns);
 	}
 	s->patterns = patterns;
 	if (err < 0)
 		return err;
-	if (err) {
-		build->unproved = false;
+	if (err)
 		verdict_store(build->build_id, &build->sites);
-	}
+	else
+		build->unproved = why;
 	return (int)b;
 }
 
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
-		       const char *path, const struct prove_child *child)
+		       const char *path, const struct prove_source *source)
 {
 	const char *id = elf_file__build_id(elf);
 	const struct opmap *opmap = opmap__find(version->major, version->minor);
@@ -196,12 +191,13 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
 		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
 	err = site_set__find(elf, &build->layout, opmap, s->opts.backend, &build->sites);
-	if (!err)
-		err = check_backend(s, &build->sites, version);
 	if (err)
 		return err;
+	if (session_by_usdt(build) && !probe_counters_supported(s->multi))
+		return diag_error(-DIAG_NO_KERNEL,
+				  "this kernel cannot switch static probes on: its uprobes have no ref_ctr_offset");
 	build->build_id = strdup(id);
-	build->why = strdup(why_backend(&build->sites));
+	build->why = why_backend(&build->sites, s->opts.backend);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
 	fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);
@@ -211,5 +207,5 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	if (err)
 		return err;
 	s->nbuilds++;
-	return prove(s, s->nbuilds - 1, child);
+	return prove(s, s->nbuilds - 1, elf, source);
 }

@@ -87,8 +87,9 @@ static int on_frame(const void *key, const void *value, void *ctx)
 	return 0;
 }
 
-/* Gives every open frame its node: leaves get theirs when they end, which these have not. */
-static int place_open(struct collector *c)
+/* Gives every open frame its node: leaves get theirs when they end, which these have not. Where the call tree is full
+ * they are lost. */
+static void place_open(struct collector *c)
 {
 	int fd = bpf_map__fd(c->s->skel->maps.nodes);
 
@@ -96,14 +97,17 @@ static int place_open(struct collector *c)
 		struct wire_node_key key = { c->open[i].rec.parent, c->open[i].rec.func };
 		struct wire_node node = { 0 };
 
-		if (bpf_map_lookup_elem(fd, &key, &node)) {
-			node.id = c->s->skel->data->next_node++;
+		if (bpf_map_lookup_elem(fd, &key, &node) && key.parent) {
+			node.id = c->s->skel->data->next_node;
 			if (bpf_map_update_elem(fd, &key, &node, BPF_NOEXIST))
-				return -errno;
+				node.id = 0;
+			else
+				c->s->skel->data->next_node++;
 		}
 		c->open[i].node = node.id;
+		if (!node.id && !c->open[i].rec.preattach)
+			c->s->skel->bss->procs[c->open[i].slot].stats.lost_events++;
 	}
-	return 0;
 }
 
 static int on_node(const void *key, const void *value, void *ctx)
@@ -217,8 +221,8 @@ static int place_thread(struct collector *c, struct node *node, struct prof_proc
 
 	if (slot >= WIRE_MAX_PROCS || !by_slot[slot])
 		return 0;
-	thread = prof_process__thread(by_slot[slot], (pid_t)node->key.func,
-				      thread_name(c->s, slot, (pid_t)node->key.func));
+	thread = prof_process__add_thread(by_slot[slot], (pid_t)node->key.func,
+					  thread_name(c->s, slot, (pid_t)node->key.func));
 	if (!thread)
 		return -ENOMEM;
 	node->call = thread->root;
@@ -326,10 +330,13 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 			 sites->sites[i].what);
 		err = prof_process__add_warning(out, text);
 	}
-	if (!err && s->builds[proc->build].unproved)
-		err = prof_process__add_warning(
-			out, "no trial child of this interpreter could be started: what is shown was "
-			     "checked on the first hits only");
+	if (!err && s->builds[proc->build].unproved) {
+		snprintf(text, sizeof(text),
+			 "no trial child of this interpreter could be started: %s. What is shown was checked on the "
+			 "process itself only",
+			 s->builds[proc->build].unproved);
+		err = prof_process__add_warning(out, text);
+	}
 	if (!err && !s->limited) {
 		snprintf(text, sizeof(text),
 			 "the probes were in every process that runs this interpreter's file, not in the watched ones "
@@ -344,12 +351,6 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 			out, "the JIT compiler is on in this process, and its compiled code hides "
 			     "where calls start: calls are "
 			     "counted where they end, without times; those of generators and coroutines are not exact");
-	if (!err && stats->bad_code) {
-		snprintf(text, sizeof(text),
-			 "%llu events showed a frame whose code is no code object: do not trust this result",
-			 (unsigned long long)stats->bad_code);
-		err = prof_process__add_warning(out, text);
-	}
 	if (!err && stats->unclosed) {
 		snprintf(text, sizeof(text), "%llu calls were not seen to end", (unsigned long long)stats->unclosed);
 		err = prof_process__add_warning(out, text);
@@ -357,19 +358,32 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 	return err;
 }
 
+/* The cost of the hits in all threads of a process, ns. Threads that share a counter get equal parts of it: `sharers`
+ * says how many there are of each. */
+static uint64_t process_ours(const struct session *s, const struct session_proc *proc, const uint32_t *sharers)
+{
+	uint64_t ours = 0;
+
+	for (size_t i = 0; i < s->nthreads; i++) {
+		size_t index = s->threads[i].index;
+
+		if (s->threads[i].slot == proc->slot && index < WIRE_MAX_THREADS)
+			ours += s->skel->bss->thread_ours[index] / sharers[index];
+	}
+	return ours;
+}
+
 static int add_process(const struct session *s, struct profile *p, const struct session_proc *proc,
-		       struct prof_process **by_slot)
+		       struct prof_process **by_slot, const uint32_t *sharers)
 {
 	const struct wire_proc *wire = &s->skel->bss->procs[proc->slot];
 	struct prof_process *out = profile__add_process(p, proc->pid);
-	uint64_t ours = 0, cpu = proc->cpu_end_ns > proc->cpu_start_ns ? proc->cpu_end_ns - proc->cpu_start_ns : 0;
+	uint64_t ours = process_ours(s, proc, sharers),
+		 cpu = proc->cpu_end_ns > proc->cpu_start_ns ? proc->cpu_end_ns - proc->cpu_start_ns : 0;
 
 	if (!out)
 		return -ENOMEM;
 	by_slot[proc->slot] = out;
-	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i].slot == proc->slot && s->threads[i].index < WIRE_MAX_THREADS)
-			ours += s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)];
 	out->command = strdup(proc->command);
 	out->python = strdup(proc->python);
 	out->build_id = strdup(s->builds[proc->build].build_id);
@@ -393,8 +407,13 @@ static int fill(struct collector *c, struct profile *p)
 {
 	struct session *s = c->s;
 	struct prof_process **by_slot = calloc(WIRE_MAX_PROCS, sizeof(struct prof_process *));
+	uint32_t *sharers = calloc(WIRE_MAX_THREADS, sizeof(*sharers));
 	char host[256] = "";
-	int err = by_slot ? 0 : -ENOMEM;
+	int err = by_slot && sharers ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < s->nthreads && !err; i++)
+		if (s->threads[i].index < WIRE_MAX_THREADS)
+			sharers[s->threads[i].index]++;
 
 	gethostname(host, sizeof(host) - 1);
 	p->host = strdup(host);
@@ -404,10 +423,11 @@ static int fill(struct collector *c, struct profile *p)
 		err = profile__add_pattern(p, s->opts.patterns[i]);
 	for (size_t i = 0; i < s->nprocs && !err; i++)
 		if (c->slot ? s->procs[i]->slot == c->slot : !s->procs[i]->trial)
-			err = add_process(s, p, s->procs[i], by_slot);
+			err = add_process(s, p, s->procs[i], by_slot, sharers);
 	if (!err)
 		err = place_all(c, p, by_slot);
 	free(by_slot);
+	free(sharers);
 	return err;
 }
 
@@ -419,8 +439,7 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out)
 
 	if (!err)
 		err = map_each(bpf_map__fd(s->skel->maps.frames), 8, sizeof(struct wire_frame), on_frame, &c);
-	if (!err)
-		err = place_open(&c);
+	place_open(&c);
 	c.nnodes = s->skel->data->next_node;
 	c.nodes = calloc(c.nnodes, sizeof(*c.nodes));
 	if (!err && !c.nodes)
@@ -444,30 +463,9 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out)
 	return 0;
 }
 
-/* What must hold in every process if the counts are to be right. 0, or -DIAG_NOT_PROVED, reported. */
-static int check_invariants(const struct session *s)
-{
-	for (size_t i = 0; i < s->nprocs; i++) {
-		const struct wire_stats *stats = &s->skel->bss->procs[s->procs[i]->slot].stats;
-
-		if (stats->unstarted)
-			return diag_error(-DIAG_NOT_PROVED,
-					  "process %d: of one in %d calls that ended, %llu had not been seen to start, "
-					  "though their "
-					  "callers had: something hides calls from the probes (compiled code?), so the "
-					  "counts would "
-					  "be wrong, and none is shown",
-					  (int)s->procs[i]->pid, WIRE_UNSTARTED_SAMPLE,
-					  (unsigned long long)stats->unstarted);
-	}
-	return 0;
-}
-
 int session__profile(struct session *s, struct profile **out)
 {
-	int err = check_invariants(s);
+	int err = session_check(s);
 
-	if (!err)
-		err = session_refuse_jit(s);
 	return err ? err : session_collect(s, 0, out);
 }

@@ -74,8 +74,7 @@ static uint64_t code_key(const struct wire_event_code *event, uint32_t slot)
 	return (event->code & ((1ULL << 48) - 1)) | (uint64_t)slot << 48;
 }
 
-/* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
-static bool code_lives(const struct session *s, const struct wire_event_code *event)
+bool session_code_lives(const struct session *s, const struct wire_event_code *event)
 {
 	uint64_t key = code_key(event, event->slot);
 	uint32_t func;
@@ -114,7 +113,7 @@ static bool read_late(struct session *s, struct session_proc *proc, const struct
 		known = !pyobj__str(proc->reader, event->name_obj, late.qualname, sizeof(late.qualname));
 	if (known && !(event->readable & 4) && pyobj__str(proc->reader, event->file_obj, late.file, sizeof(late.file)))
 		late.file[0] = 0;
-	if (!known || !(proc->slot == event->slot ? code_lives(s, event) : same_code(s, proc, event)))
+	if (!known || !(proc->slot == event->slot ? session_code_lives(s, event) : same_code(s, proc, event)))
 		return false;
 	*n = late;
 	return true;
@@ -162,7 +161,7 @@ static bool read_names(struct session *s, struct session_proc *proc, const struc
 	if (!nameless)
 		return true;
 	if (proc->reader && !pyobj__qualname(proc->reader, event->globals, event->code, qualname, sizeof(qualname)) &&
-	    code_lives(s, event))
+	    session_code_lives(s, event))
 		snprintf(n->qualname, sizeof(n->qualname), "%s", qualname);
 	else if (parent)
 		snprintf(n->qualname, sizeof(n->qualname), "%s", parent->qualname);
@@ -178,6 +177,7 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 
 	if (!func || !proc || func->known)
 		return;
+	session_check_code(s, proc, event);
 	certain = read_names(s, proc, event, &n);
 	matched = pattern_set__match(s->patterns, n.module, n.qualname);
 	/* What may match is neither shown nor forgotten: undecided, it goes on being counted, and counts as lost. */
@@ -199,7 +199,8 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 			  __ATOMIC_RELAXED);
 }
 
-static void read_comm(pid_t pid, pid_t tid, char **out)
+/* The kernel's name of a thread, kept once. False when the thread has ended. */
+static bool read_comm(pid_t pid, pid_t tid, char **out)
 {
 	char path[64], line[64] = "";
 	FILE *f;
@@ -207,12 +208,13 @@ static void read_comm(pid_t pid, pid_t tid, char **out)
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
 	f = fopen(path, "re");
 	if (!f)
-		return;
-	if (fgets(line, sizeof(line), f)) {
+		return false;
+	if (!*out && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = 0;
 		*out = strdup(line);
 	}
 	fclose(f);
+	return true;
 }
 
 static void name_thread(struct session *s, struct session_thread *thread)
@@ -223,8 +225,8 @@ static void name_thread(struct session *s, struct session_thread *thread)
 	if (thread->name || thread->tries >= THREAD_NAME_TRIES || !proc)
 		return;
 	thread->tries++;
-	if (!thread->comm)
-		read_comm(proc->pid, thread->tid, &thread->comm);
+	if (!read_comm(proc->pid, thread->tid, &thread->comm))
+		thread->tries = THREAD_NAME_TRIES;
 	if (proc->reader && !pyobj__thread_name(proc->reader, thread->tid, name, sizeof(name)))
 		thread->name = strdup(name);
 }

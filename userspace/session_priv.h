@@ -11,7 +11,7 @@
 #include "skel.h"
 
 struct elf_file;
-struct prove_child;
+struct prove_source;
 struct py_version;
 struct pyobj_reader;
 struct ring_buffer;
@@ -43,7 +43,7 @@ struct session_build {
 	size_t first_site; /* in the programs' sites[] */
 	bool wants_yields; /* a generator matches: its suspensions are to be seen */
 	bool yields_attached;
-	bool unproved; /* no throw-away child could be started */
+	const char *unproved; /* why no throw-away child could be started (static storage), or NULL */
 };
 
 struct session_proc {
@@ -59,6 +59,8 @@ struct session_proc {
 	bool trial;	 /* the child of a proof: in no result */
 	bool interp;	 /* a second interpreter of a process that is known, with this id */
 	int64_t interp_id;
+	bool bad_names; /* see session_check.c */
+	unsigned codes_checked;
 	bool ended;
 	uint64_t ended_ns;		   /* when that was noticed; 0: it lives */
 	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
@@ -105,16 +107,31 @@ void session_on_thread(struct session *s, const struct wire_event_thread *event)
 void session_name_threads(struct session *s);
 void session_names_free(struct session *s);
 struct session_func *session_func(struct session *s, uint32_t id);
+/* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
+bool session_code_lives(const struct session *s, const struct wire_event_code *event);
+
+/* session_check.c */
+/* Looks at a code object that was announced just now. */
+void session_check_code(const struct session *s, struct session_proc *proc, const struct wire_event_code *event);
+/* Whether a process that is to be watched, or that the programs have watched so far, compiles traces that hide all from its
+ * backend. 0, or a code that was reported. */
+int session_check_target(const struct session *s, const struct session_proc *proc);
+int session_check_jit(const struct session *s, const struct session_proc *proc);
+/* Whether what the programs met so far makes sense. 0, or a code that was reported. */
+int session_check(const struct session *s);
 
 /* session_collect.c */
 /* The profile of one process, or with 0 of all but trials. 0, or a code that was reported. */
 int session_collect(struct session *s, uint32_t slot, struct profile **out);
 
 /* session_build.c */
-/* The build of an interpreter's file: known, or found and proved now (on `child`, where that is not NULL). Its index, or
- * a code that was reported. */
+/* The build of an interpreter's file: known, or found and proved now, on a child of where it comes from. Its index, or a
+ * code that was reported. */
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
-		       const char *path, const struct prove_child *child);
+		       const char *path, const struct prove_source *source);
+
+/* Whether it is seen by static probes. */
+bool session_by_usdt(const struct session_build *build);
 
 /* session_attach.c */
 /* Takes links over until session_detach. 0, or -ENOMEM, reported: then they are taken out at once. */
@@ -123,12 +140,6 @@ int session_attach_sites(struct session *s, const struct session_proc *proc, pid
 int session_attach_yields(struct session *s, size_t build);
 int session_attach_all(struct session *s);
 void session_detach(struct session *s);
-
-/* session_jit.c */
-/* Of a process that is to be watched. 0, or a code that was reported. */
-int session_refuse_jit_target(const struct session *s, const struct session_proc *proc);
-/* Of all that are watched, by what the programs have seen. 0, or a code that was reported. */
-int session_refuse_jit(const struct session *s);
 
 /* session_proc.c */
 struct session_proc *session_proc(const struct session *s, uint32_t slot);
@@ -143,7 +154,10 @@ void session_proc_free(struct session_proc *proc);
 bool session_is_trial(const struct session *s, uint32_t slot);
 void session_on_fork(struct session *s, const struct wire_event_proc *event);
 void session_on_interp(struct session *s, const struct wire_event_proc *event);
-int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot);
+/* Watches the child of a proof, alone, if it runs the interpreter in `elf`. 0, or a code that was reported; 1 when it
+ * cannot be looked at or runs another; *why says why not then, as in prove.h. */
+int session_prove_begin(struct session *s, size_t build, const struct elf_file *elf, pid_t pid, uint32_t *slot,
+			const char **why);
 int session_prove_end(struct session *s, size_t build, uint32_t slot, struct profile **out);
 
 /* session.c */

@@ -41,10 +41,18 @@ void session_proc_end(struct session_proc *proc)
 	proc->ended_ns = monotonic_ns();
 }
 
-void session_proc_free(struct session_proc *proc)
+/* Gives back what only a living process needs: a server forks workers all day long. */
+static void proc_close(struct session_proc *proc)
 {
 	pyobj_reader__free(proc->reader);
 	target__close(proc->target);
+	proc->reader = NULL;
+	proc->target = NULL;
+}
+
+void session_proc_free(struct session_proc *proc)
+{
+	proc_close(proc);
 	free(proc->command);
 	free(proc->python);
 	free(proc->open_path);
@@ -99,14 +107,11 @@ static int watch(struct session *s, struct session_proc *proc, bool launched)
 
 int session__add_target(struct session *s, struct target *t)
 {
-	struct prove_child child;
-	bool can_prove = !prove_child_of(t, &child);
+	const struct prove_source source = { .target = t };
 	struct session_proc *proc;
 	int build, err;
 
-	build = session_find_build(s, t->elf, &t->version, t->interp_path, can_prove ? &child : NULL);
-	if (can_prove)
-		prove_child__free(&child);
+	build = session_find_build(s, t->elf, &t->version, t->interp_path, &source);
 	proc = build < 0 ? NULL : proc_new(s, t->pid, (size_t)build, t->command, t->version.text);
 	if (!proc) {
 		target__close(t);
@@ -118,13 +123,13 @@ int session__add_target(struct session *s, struct target *t)
 		return diag_error(-ENOMEM, "out of memory");
 	err = watch(s, proc, false);
 	if (!err)
-		err = session_refuse_jit_target(s, proc);
+		err = session_check_target(s, proc);
 	return err ? err : pyobj_reader__new(t, &proc->reader);
 }
 
 int session__add_command(struct session *s, pid_t pid, const char *exe, const char *interp_path, const char *command)
 {
-	const struct prove_child child = { .exe = exe, .uid = geteuid(), .gid = getegid() };
+	const struct prove_source source = { .exe = exe, .interp_path = interp_path };
 	struct session_proc *proc;
 	struct py_version version;
 	struct elf_file *elf;
@@ -137,7 +142,7 @@ int session__add_command(struct session *s, pid_t pid, const char *exe, const ch
 	if (build)
 		build = diag_error(build, "%s holds no Python whose version can be told", interp_path);
 	else
-		build = session_find_build(s, elf, &version, interp_path, &child);
+		build = session_find_build(s, elf, &version, interp_path, &source);
 	elf_file__close(elf);
 	if (build < 0)
 		return build;
@@ -192,16 +197,22 @@ void session_on_interp(struct session *s, const struct wire_event_proc *event)
 	session_proc_open(proc);
 }
 
-/* Watches the child of a proof, alone. 0, or a code that was reported; 1 when it cannot be looked at. */
-int session_prove_begin(struct session *s, size_t build, pid_t pid, uint32_t *slot)
+int session_prove_begin(struct session *s, size_t build, const struct elf_file *elf, pid_t pid, uint32_t *slot,
+			const char **why)
 {
 	struct session_proc *proc;
 	struct target *t;
-	const char *why;
 	int err;
 
-	if (target__probe(pid, &t, &why)) {
-		diag_debug("the trial child cannot be looked at: %s", why ? why : "unknown");
+	if (target__probe(pid, &t, why)) {
+		diag_debug("the trial child cannot be looked at: %s", *why ? *why : "unknown");
+		*why = "its child cannot be looked at";
+		return 1;
+	}
+	/* Its file may have been replaced since the process loaded it. */
+	if (!elf_file__same(t->elf, elf)) {
+		target__close(t);
+		*why = "another build has taken its file's place";
 		return 1;
 	}
 	proc = proc_new(s, pid, build, t->command, t->version.text);
@@ -246,7 +257,7 @@ int session_prove_end(struct session *s, size_t build, uint32_t slot, struct pro
 	s->skel->bss->builds[build].yields_live = 0;
 	session_proc_end(proc);
 	s->live_ns = 0;
-	err = session_refuse_jit(s);
+	err = session_check_jit(s, proc);
 	return err ? err : session_collect(s, slot, out);
 }
 
@@ -261,12 +272,18 @@ void session_check_procs(struct session *s)
 {
 	for (size_t i = 0; i < s->nprocs; i++) {
 		struct session_proc *proc = s->procs[i];
-		uint64_t cpu = proc->ended || proc->interp ? 0 : cpu_ns(proc->pid);
+		uint64_t cpu;
 
+		/* Not in the round that finds it ended: what it announced before may still be in the ring buffer, and
+		 * the reader remembers names. */
+		if (proc->ended) {
+			proc_close(proc);
+			continue;
+		}
+		cpu = proc->interp ? 0 : cpu_ns(proc->pid);
 		if (cpu)
 			proc->cpu_end_ns = cpu;
-		if (!proc->ended &&
-		    (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH))
+		if (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH)
 			session_proc_end(proc);
 	}
 }

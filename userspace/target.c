@@ -143,7 +143,7 @@ static bool status_number(const char *status, const char *name, int index, unsig
 
 static int read_identity(struct target *t, struct refusal *r)
 {
-	unsigned long tgid, uid;
+	unsigned long tgid, uid, gid;
 	char status[8192], state;
 	ssize_t n;
 	int err;
@@ -158,12 +158,14 @@ static int read_identity(struct target *t, struct refusal *r)
 	n = read_proc(t->pid, "status", status, sizeof(status));
 	if (n < 0)
 		return refuse_proc(r, t->pid, (int)n, "reading /proc/PID/status");
-	if (!status_number(status, "\nTgid:", 0, &tgid) || !status_number(status, "\nUid:", 1, &uid))
-		return refuse(r, -EIO, "/proc is unreadable", "/proc/%d/status has no Tgid or no Uid", (int)t->pid);
+	if (!status_number(status, "\nTgid:", 0, &tgid) || !status_number(status, "\nUid:", 1, &uid) ||
+	    !status_number(status, "\nGid:", 1, &gid))
+		return refuse(r, -EIO, "/proc is unreadable", "/proc/%d/status has no Tgid, Uid or Gid", (int)t->pid);
 	if ((pid_t)tgid != t->pid)
 		return refuse(r, -ESRCH, "a thread, not a process", "%d is a thread of process %lu, not a process",
 			      (int)t->pid, tgid);
 	t->uid = (uid_t)uid;
+	t->gid = (gid_t)gid;
 	return 0;
 }
 
@@ -226,8 +228,9 @@ struct search {
 	const struct mapping *denied; /* the first file that may well be it and that we may not open */
 	struct elf_file *old;	      /* an interpreter from before 3.6, Python 2's among them */
 	const char *old_path;
-	bool other_machine; /* the executable is not for x86-64 */
-	bool python_named;  /* some file's name has "python" in it */
+	const struct mapping *bare; /* the first python by name that has no section headers, so no names to find */
+	bool other_machine;	    /* the executable is not for x86-64 */
+	bool python_named;	    /* some file's name has "python" in it */
 };
 
 static bool defines_code(const struct elf_file *elf, const char *name)
@@ -257,6 +260,8 @@ static bool try_file(struct target *t, const struct mapping *m, struct search *s
 		return true;
 	}
 	free(path);
+	if (!s->bare && m->rank != RANK_OTHER && strstr(m->path, "python") && !elf_file__section_count(elf))
+		s->bare = m;
 	if (!s->old && defines_code(elf, "PyEval_EvalFrameEx") && defines_code(elf, "Py_GetVersion")) {
 		s->old = elf;
 		s->old_path = m->path;
@@ -291,16 +296,21 @@ static int refuse_search(const struct target *t, const struct search *s, const c
 	int pid = (int)t->pid;
 	struct py_version v;
 
+	/* Only map_files leads to what was deleted, and for others' processes its folder is closed too. */
 	if (s->denied)
 		return refuse(r, -DIAG_NO_CAPABILITY, "no permission to open its files",
-			      "process %d: opening %s%s is not permitted without CAP_SYS_PTRACE and "
-			      "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN",
-			      pid, s->denied->path, s->denied->deleted ? ", which was deleted," : "");
+			      "process %d: opening %s%s is not permitted without %s and CAP_DAC_READ_SEARCH", pid,
+			      s->denied->path, s->denied->deleted ? ", which was deleted," : "",
+			      s->denied->deleted ? "CAP_CHECKPOINT_RESTORE" : "CAP_SYS_PTRACE");
 	if (s->old) {
 		elf_python_version(s->old, &v);
 		return refuse(r, -DIAG_UNSUPPORTED, v.major == 2 ? "Python 2" : "a Python before 3.6",
 			      "process %d runs Python %s (%s)", pid, v.text[0] ? v.text : "before 3.6", s->old_path);
 	}
+	if (s->bare)
+		return refuse(r, -DIAG_UNSUPPORTED, "a file without section headers",
+			      "process %d: %s has no section headers, without which no interpreter can be found in it",
+			      pid, s->bare->path);
 	if (s->other_machine && s->python_named)
 		return refuse(r, -DIAG_UNSUPPORTED, "not an x86-64 Python",
 			      "process %d runs a Python that is not for x86-64 (%s)", pid, exe);
@@ -434,6 +444,7 @@ static int find_interpreter(struct target *t, struct refusal *r)
 		goto out;
 	}
 	t->deleted = search.found->deleted;
+	t->in_exe = search.found->rank == RANK_EXE;
 	t->interp_path = strdup(search.found->path);
 	if (t->exe)
 		t->exe_bias = maps.exe_start - elf_file__base(t->exe);

@@ -23,19 +23,22 @@ struct target {
 	pid_t pid;
 	uint64_t start_time; /* clock ticks since boot, field 22 of /proc/PID/stat: pid + start_time name a process */
 	uid_t uid;	     /* effective user id */
+	gid_t gid;	     /* effective group id */
 	char *command;	   /* command line, blanks between the words, cut at 4,096 bytes; control bytes shown as '?' */
 	char *interp_path; /* the interpreter's file as the target names it, " (deleted)" taken off */
 	char *open_path;   /* a path through which we can open that very file (below /proc/PID) */
 	bool deleted;	   /* that file was removed or replaced since it was mapped */
+	bool in_exe;	   /* that file is the executable itself, no library of it */
 	uint64_t bias;	   /* run-time address = virtual address in the file + bias (modulo 2^64) */
 	struct py_version version;
 	bool free_threaded;   /* a Py_GIL_DISABLED build */
 	struct elf_file *elf; /* owned */
 	struct mem *mem;      /* owned */
 
-	/* For target.c only. */
-	int maps_fd;	      /* /proc/PID/maps of the image that was opened */
 	struct elf_file *exe; /* the executable where it is not the interpreter's file, else NULL; owned */
+
+	/* For target.c only. */
+	int maps_fd; /* /proc/PID/maps of the image that was opened */
 	uint64_t exe_bias;
 };
 

@@ -246,7 +246,7 @@ static void test_counter(bool multi)
 		CHECK_EQ(counters[0], 1);
 		CHECK_EQ(counters[1], 0);
 		child = fork();
-		if (child == 0) { /* the counter in its copy of our memory is taken back too */
+		if (child == 0) {		/* the counter in its copy of our memory is taken back too */
 			close_range(3, ~0U, 0); /* what holds the probes */
 			pause();
 			_exit(1);

@@ -135,10 +135,11 @@ def main(description, once=(), suits=lambda function, python: True):
 
 
 def collecting(folder, function, python, collected):
-    function(folder, python)
+    said = function(folder, python)
     profile = os.path.join(folder, 'profile.json')
     if os.path.exists(profile) and os.path.getsize(profile) < SCHEMA_LIMIT:
         shutil.copy(profile, os.path.join(collected, '%s-%s.json' % (python.text, function.__name__)))
+    return said
 
 
 def schema(folder, collected):

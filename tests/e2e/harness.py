@@ -101,7 +101,7 @@ class Target:
     def __init__(self, command, **more):
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-                                        preexec_fn=die_with_parent, **more)
+                                        preexec_fn=more.pop('preexec_fn', die_with_parent), **more)
         self.pid = self.process.pid
         self.buffer = b''
         running.append(self.process)

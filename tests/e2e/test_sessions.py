@@ -409,11 +409,13 @@ def not_permitted(folder, python):
         os.setgid(65534)
         os.setuid(65534)
 
-    process = subprocess.run([program, 'profile', '-p', str(target.pid), '**'], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=drop, timeout=harness.PATIENCE)
-    text = process.stderr.decode()
-    check(process.returncode == 4, 'exit status %d: %s' % (process.returncode, text))
-    check('CAP_' in text, 'no capability is named: %s' % text)
+    # A command is held back until the probes are live, and must end when they never are.
+    for arguments in ['-p', str(target.pid), '**'], ['**', '--', '/usr/bin/python3', '-c', 'print("ran")']:
+        session = Session(['profile'] + arguments, preexec_fn=drop, executable=program)
+        status, text = session.status(), session.stderr.text()
+        check(status == 4, '%s: exit status %d: %s' % (arguments, status, text))
+        check('CAP_' in text and 'pylu-bpf doctor' in text, '%s: what to do is not said: %s' % (arguments, text))
+        check('ran' not in session.stdout.text(), 'the command ran')
 
 
 @case

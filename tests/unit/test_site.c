@@ -121,6 +121,7 @@ static void check_kinds(const struct site_set *set, const struct py_version *ver
 	}
 	CHECK_STR_EQ(set->backend, opcode ? "opcode" : "frame");
 	CHECK_EQ(set->ntables, opcode);
+	CHECK_STR_EQ(set->dispatch, opcode ? "computed gotos" : "");
 	CHECK_EQ(n[SITE_CODE_DEALLOC], 1);
 	CHECK_EQ(n[SITE_FRAME_ENTER], !opcode);
 	CHECK_EQ(n[SITE_FRAME_LEAVE], !opcode);
@@ -336,6 +337,22 @@ static void test_damaged(const char *path, const struct elf_file *elf, const str
 	close(atoi(copy + strlen("/proc/self/fd/")));
 }
 
+/* What tells tail-calling builds: functions start where their symbols say, and nowhere inside. */
+static void check_function_starts(const struct elf_file *elf)
+{
+	static const char *const names[] = { "PyList_New", "PyDict_New", "Py_BytesMain", "_PyEval_EvalFrameDefault" };
+	struct elf_symbol sym;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!CHECK_EQ(elf_file__symbol(elf, names[i], &sym), 0))
+			continue;
+		CHECK_EQ(elf_file__starts_function(elf, sym.addr), 1);
+		CHECK_EQ(elf_file__starts_function(elf, sym.addr + 1), 0);
+	}
+	CHECK_EQ(elf_file__starts_function(elf, 1), 0);
+	CHECK_EQ(elf_file__starts_function(elf, UINT64_MAX), 0);
+}
+
 /* A file that holds an interpreter. */
 static void test_interpreter(const char *path, unsigned rounds)
 {
@@ -348,7 +365,8 @@ static void test_interpreter(const char *path, unsigned rounds)
 
 	if (!CHECK_EQ(elf_file__open(path, &elf), 0))
 		return;
-	if (CHECK(describe(elf, &version, &layout, &opmap)) && CHECK_EQ(site_set__find(elf, &layout, opmap, NULL, &set), 0)) {
+	if (CHECK(describe(elf, &version, &layout, &opmap)) &&
+	    CHECK_EQ(site_set__find(elf, &layout, opmap, NULL, &set), 0)) {
 		printf("%-8s %-8s %-26s %10s %5s %6s\n", "", "kind", "at", "address", "frame", "tstate");
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		for (size_t i = 0; i < set.n; i++) {
@@ -358,6 +376,7 @@ static void test_interpreter(const char *path, unsigned rounds)
 		check_kinds(&set, &version);
 		test_usdt(path, elf, fd, &version, &layout, opmap, set.table);
 		close(fd);
+		check_function_starts(elf);
 		test_damaged(path, elf, &layout, opmap, &set, rounds);
 	}
 	elf_file__close(elf);

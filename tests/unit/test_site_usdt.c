@@ -6,7 +6,7 @@
 #include "diag.h"
 #include "elf.h"
 #include "layout.h"
-#include "site_usdt.h"
+#include "site_priv.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,12 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-extern const char test_entry[], test_return[], test_calls[];
+extern const char test_entry[], test_return[];
 extern const char __executable_start[]; /* the linker's */
 extern uint16_t test_counters[2];
 
-/* `entry` is called twice, its line has a branch; `return` is called once, its line has a jump. What lies before them and
- * is called as often ends without coming to a probe, and what is called inside of `entry` is called once only. */
+/* The first emulated instruction of `entry` is not its first; its line has a branch, that of `return` a jump. */
 asm(".pushsection .stapsdt.base, \"a\"\n"
     "test_base:	.byte 0\n"
     ".popsection\n"
@@ -29,35 +28,33 @@ asm(".pushsection .stapsdt.base, \"a\"\n"
     "test_counters:	.short 0, 0\n"
     ".popsection\n"
     ".text\n"
-    "	.globl test_entry, test_entry_probe, test_return, test_return_probe, test_calls\n"
-    "test_before:\n"
+    "	.globl test_entry, test_return\n"
+    "	.cfi_startproc\n"
     "	nop\n"
     "	ret\n"
+    "	.cfi_endproc\n"
     "test_entry:\n"
-    "	push %rbp\n"
+    "	.cfi_startproc\n"
     "	mov %rdi, %rbx\n"
-    "test_inside:\n"
+    "	xor %edi, %edi\n"
+    "	push %rbp\n"
     "	test %rax, %rax\n"
     "	je 1f\n"
     "test_entry_probe:\n"
     "	nop\n"
     "1:	pop %rbp\n"
     "	ret\n"
+    "	.cfi_endproc\n"
     "test_return:\n"
+    "	.cfi_startproc\n"
     "	push %rbp\n"
     "	jmp 1f\n"
-    "	ud2\n"
-    "1:	call test_before\n"
+    "	ret\n"
+    "1:	call test_entry\n"
     "test_return_probe:\n"
     "	nop\n"
     "	ret\n"
-    "test_calls:\n"
-    "	call test_entry\n"
-    "	call test_entry\n"
-    "	call test_inside\n"
-    "	call test_before\n"
-    "	call test_before\n"
-    "	call test_return\n"
+    "	.cfi_endproc\n"
     ".macro test_note pc, semaphore, name\n"
     ".pushsection .note.stapsdt, \"\", @note\n"
     "	.balign 4\n"
@@ -101,38 +98,47 @@ static uint8_t *find_name(const char *name)
 	size_t size = sizeof("python") + strlen(name) + 1;
 
 	strcpy(note + sizeof("python"), name);
-	return memmem(image, image_size, note, size) ? (uint8_t *)memmem(image, image_size, note, size) + sizeof("python")
-						     : NULL;
+	return memmem(image, image_size, note, size)
+		       ? (uint8_t *)memmem(image, image_size, note, size) + sizeof("python")
+		       : NULL;
 }
 
 static uint64_t offset_of(const struct elf_file *elf, const void *p)
 {
 	uint64_t offset = 0;
 
-	CHECK_EQ(elf_file__file_offset(elf, (uint64_t)((const char *)p - __executable_start) + elf_file__base(elf), &offset),
+	CHECK_EQ(elf_file__file_offset(elf, (uint64_t)((const char *)p - __executable_start) + elf_file__base(elf),
+				       &offset),
 		 0);
 	return offset;
 }
 
 /* What is found in the copy: NULL, or why not. */
-static const char *find(const struct layout *layout, struct site_usdt out[SITE_USDT_PROBES])
+static const char *find(const struct layout *layout, struct site_set *out)
 {
+	struct finder f = { .layout = layout, .set = out };
 	const char *why = NULL;
 	struct elf_file *elf;
 	int err;
 
+	*out = (struct site_set){ .n = 0 };
 	if (!CHECK_EQ(elf_file__open(image_path, &elf), 0))
 		return "is no file";
-	err = site_usdt__find(elf, layout, out, &why);
-	CHECK_EQ(err, why ? -DIAG_NO_SITE : 0);
-	elf_file__close(elf);
-	return why;
+	f.elf = elf;
+	if (CHECK_EQ(insn_decoder__new(&f.decoder), 0)) {
+		err = site_find_usdt(&f, &why);
+		CHECK(err ? why != NULL : out->n == 2);
+		insn_decoder__free(f.decoder);
+		elf_file__close(elf);
+		return err ? why : NULL;
+	}
+	return "cannot be decoded";
 }
 
 static void refused(const struct layout *layout, const char *reason)
 {
-	struct site_usdt probes[SITE_USDT_PROBES];
-	const char *why = find(layout, probes);
+	struct site_set set;
+	const char *why = find(layout, &set);
 
 	if (!CHECK(why && strstr(why, reason)))
 		fprintf(stderr, "it said '%s', not '%s'\n", why ? why : "nothing", reason);
@@ -140,19 +146,24 @@ static void refused(const struct layout *layout, const char *reason)
 
 static void test_found(const struct layout *layout)
 {
-	struct site_usdt probes[SITE_USDT_PROBES];
+	struct site_set set;
 	struct elf_file *elf;
 
-	if (!CHECK(!find(layout, probes)) || !CHECK_EQ(elf_file__open(image_path, &elf), 0))
+	if (!CHECK(!find(layout, &set)) || !CHECK_EQ(elf_file__open(image_path, &elf), 0))
 		return;
-	CHECK_STR_EQ(probes[SITE_USDT_PROBE_ENTRY].name, "function__entry");
-	CHECK_STR_EQ(probes[SITE_USDT_PROBE_RETURN].name, "function__return");
-	for (int i = 0; i < SITE_USDT_PROBES; i++) {
-		uint64_t offset = 0;
-
-		CHECK_EQ(elf_file__file_offset(elf, probes[i].start, &offset), 0);
-		CHECK_EQ(offset, offset_of(elf, i == SITE_USDT_PROBE_ENTRY ? test_entry : test_return));
-		CHECK_EQ(probes[i].semaphore_offset, offset_of(elf, &test_counters[i]));
+	CHECK_STR_EQ(set.backend, "usdt");
+	CHECK_EQ(set.sites[0].kind, SITE_USDT_ENTRY);
+	CHECK_STR_EQ(set.sites[0].what, "function__entry");
+	CHECK_EQ(set.sites[0].file_offset, offset_of(elf, test_entry + 5)); /* behind the mov and the xor */
+	CHECK_EQ(set.sites[0].frame_reg, 3);				    /* rbx */
+	CHECK_EQ(set.sites[1].kind, SITE_USDT_RETURN);
+	CHECK_STR_EQ(set.sites[1].what, "function__return");
+	CHECK_EQ(set.sites[1].file_offset, offset_of(elf, test_return));
+	CHECK_EQ(set.sites[1].frame_reg, SITE_ARG0);
+	for (int i = 0; i < 2; i++) {
+		CHECK(set.sites[i].emulated);
+		CHECK_EQ(set.sites[i].tstate_reg, SITE_REG_NONE);
+		CHECK_EQ(set.sites[i].semaphore_offset, offset_of(elf, &test_counters[i]));
 	}
 	elf_file__close(elf);
 }
@@ -161,7 +172,7 @@ static void test_found(const struct layout *layout)
 static void test_refused(const struct layout *layout)
 {
 	struct layout before = *layout;
-	uint8_t *entry = find_name("function__entry"), *extra = find_name("function__extra"), *calls;
+	uint8_t *entry = find_name("function__entry"), *extra = find_name("function__extra"), *line;
 	uint64_t counter, none = 0;
 	struct elf_file *elf;
 
@@ -190,11 +201,12 @@ static void test_refused(const struct layout *layout)
 	refused(layout, "damaged");
 	entry[-(int)sizeof("python") - 24 - 8 - 12 + 3] = 0;
 
-	calls = image + offset_of(elf, test_calls);
-	CHECK_EQ(calls[25], 0xe8);
-	calls[25] = 0x90;
+	/* The `jmp` of its line, behind the one byte of the push. */
+	line = image + offset_of(elf, test_return) + 1;
+	CHECK_EQ(*line, 0xeb);
+	*line = 0xc3;
 	refused(layout, "where their functions begin");
-	calls[25] = 0xe8;
+	*line = 0xeb;
 	elf_file__close(elf);
 }
 
