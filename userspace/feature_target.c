@@ -249,11 +249,29 @@ static void check_table(struct looker *l)
 				   (unsigned long long)sites->table, sites->ntables);
 }
 
+/* Whether one that is not the best would see every call too. */
+static bool backend_works(const struct looker *l, const struct backend *b)
+{
+	struct diag_capture said;
+	struct site_set sites;
+	int err = 0;
+
+	if (strcmp(b->name, l->out->backend)) {
+		diag_capture__begin(&said);
+		err = site_set__find(l->t->elf, &l->layout, l->opmap, b->name, &sites);
+		diag_capture__end(&said);
+	}
+	return !err && !(l->jit && !strcmp(b->name, "usdt"));
+}
+
 static void check_backend(struct looker *l)
 {
 	struct feature_check *c = feature_list__add(&l->out->list, "backend");
 
 	l->out->backend = l->out->sites.backend;
+	for (unsigned i = 0; backends[i].name; i++)
+		if (backend_works(l, &backends[i]))
+			l->out->backends |= 1u << i;
 	feature_check__text(c, l->out->backend);
 	if (l->jit && !strcmp(l->out->backend, "usdt")) {
 		feature_check__say(c, FEATURE_NO,

@@ -302,7 +302,10 @@ def a_process(folder, python):
     check(found['command'].endswith('target.py'), 'command: %s' % found['command'])
     new = python.version >= (3, 11)
     chosen = [b['name'] for b in found['backends'] if b['chosen'] and b['works']]
-    check(chosen == ['opcode' if new else 'frame'] and len(found['backends']) == 2, 'backends: %s' % found['backends'])
+    check(chosen == ['opcode' if new else 'frame'] and len(found['backends']) == 3, 'backends: %s' % found['backends'])
+    usdt = python.version >= (3, 15) and 'Name: function__entry\n' in readelf(found['build'])
+    works = {b['name']: b['works'] for b in found['backends']}
+    check(works == {'opcode': new, 'frame': not new, 'usdt': usdt}, 'backends that work: %s' % works)
     check(isinstance(checks['dispatch_table']['value'], int) == new, 'table: %s' % checks['dispatch_table'])
     doctor.expect('layout', 'ok', '%d.%d' % python.version[:2], checks=checks)
     for name in 'mount_namespace', 'pid_namespace', 'user_namespace':
@@ -313,11 +316,15 @@ def a_process(folder, python):
     finish(target)
 
 
+def readelf(build):
+    return subprocess.run(['readelf', '-nSW', build['path']], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+
+
 def build_is_so(build, pid):
     with open(build['path'], 'rb') as f:
         head = f.read(18)
     check(build['position_independent'] == (head[16] == 3), 'position_independent: %s' % build)
-    said = subprocess.run(['readelf', '-nSW', build['path']], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+    said = readelf(build)
     check('Build ID: %s' % build['build_id'] in said, 'the build-id is not %s' % build['build_id'])
     check(build['stripped'] == (' .symtab ' not in said), 'stripped: %s' % build)
     check(not build['deleted'], 'deleted: %s' % build)
