@@ -54,6 +54,10 @@ int elf_file__file_offset(const struct elf_file *elf, uint64_t addr, uint64_t *o
 /* Whether `addr` lies in an executable PT_LOAD segment. */
 bool elf_file__is_code(const struct elf_file *elf, uint64_t addr);
 
+/* The nearest address up to `addr` at which a function starts, by the unwinder's sorted table (.eh_frame_hdr); 0 when none
+ * does. 0, or -ENOENT when the file has no such table that can be read. */
+int elf_file__function_start(const struct elf_file *elf, uint64_t addr, uint64_t *start);
+
 /* Whether a function starts at `addr`, by the unwinder's sorted table (.eh_frame_hdr). 1, 0, or -ENOENT when the file has
  * none that can be read. */
 int elf_file__starts_function(const struct elf_file *elf, uint64_t addr);

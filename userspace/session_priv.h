@@ -125,7 +125,11 @@ bool session_code_lives(const struct session *s, const struct wire_event_code *e
 /* session_check.c */
 /* Looks at a code object that was announced just now. */
 void session_check_code(const struct session *s, struct session_proc *proc, const struct wire_event_code *event);
-/* Whether what the programs met so far makes sense. 0, or -DIAG_NOT_PROVED, reported. */
+/* Whether a process that is to be watched, or that the programs have watched so far, compiles traces that hide all from its
+ * backend. 0, or a code that was reported. */
+int session_check_target(const struct session *s, const struct session_proc *proc);
+int session_check_jit(const struct session *s, const struct session_proc *proc);
+/* Whether what the programs met so far makes sense. 0, or a code that was reported. */
 int session_check(const struct session *s);
 
 /* session_collect.c */
@@ -137,6 +141,9 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out);
  * code that was reported. */
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
 		       const char *path, const struct prove_source *source);
+
+/* Whether it is seen by static probes. */
+bool session_by_usdt(const struct session_build *build);
 
 /* session_attach.c */
 /* Takes links over until session_detach. 0, or -ENOMEM, reported: then they are taken out at once. */

@@ -323,8 +323,49 @@ static int dealloc_site(struct finder *f)
 	return site_straight(f, SITE_CODE_DEALLOC, "code_dealloc", dealloc, INSN_REG_MASK(SITE_ARG0), 0, false, NULL);
 }
 
+/* The best that the version has or, where a build from 3.15 on lacks what that needs, its static probes. */
+static int best_sites(struct finder *f)
+{
+	struct diag_capture said;
+	const char *why;
+	int err;
+
+	if (f->layout->frame_instr == OFF_NONE)
+		return site_find_frame(f);
+	diag_capture__begin(&said);
+	err = opcode_sites(f);
+	diag_capture__end(&said);
+	if (!err)
+		return 0;
+	*f->set = (struct site_set){ .dispatch = "" };
+	if ((err != -DIAG_NO_SITE && err != -DIAG_UNSUPPORTED) || f->layout->usdt_calls == OFF_NONE)
+		return diag_error(err, "%s", said.error);
+	return !site_find_usdt(f, &why) ? 0 : diag_error(err, "%s; and it %s", said.error, why);
+}
+
+static int call_sites(struct finder *f, const char *backend)
+{
+	const char *why;
+
+	if (!backend)
+		return best_sites(f);
+	if (!strcmp(backend, "usdt"))
+		return !site_find_usdt(f, &why)
+			       ? 0
+			       : diag_error(-DIAG_BACKEND, "the backend 'usdt' cannot be used: build %s %s",
+					    elf_file__build_id(f->elf), why);
+	if (!strcmp(backend, "opcode") && f->layout->frame_instr == OFF_NONE)
+		return diag_error(-DIAG_BACKEND, "the backend 'opcode' cannot be used with Python %u.%u, only 'frame'",
+				  f->opmap->major, f->opmap->minor);
+	if (!strcmp(backend, "frame") && f->layout->frame_instr != OFF_NONE)
+		return diag_error(
+			-DIAG_BACKEND, "the backend 'frame' cannot be used with Python %u.%u, only 'opcode'%s",
+			f->opmap->major, f->opmap->minor, f->layout->usdt_calls == OFF_NONE ? "" : " or 'usdt'");
+	return !strcmp(backend, "frame") ? site_find_frame(f) : opcode_sites(f);
+}
+
 int site_set__find(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
-		   struct site_set *out)
+		   const char *backend, struct site_set *out)
 {
 	struct finder f = { .elf = elf, .layout = layout, .opmap = opmap, .set = out };
 	struct elf_symbol eval;
@@ -342,7 +383,7 @@ int site_set__find(const struct elf_file *elf, const struct layout *layout, cons
 	err = insn_decoder__new(&f.decoder);
 	if (err)
 		return err;
-	err = layout->frame_instr != OFF_NONE ? opcode_sites(&f) : site_find_frame(&f);
+	err = call_sites(&f, backend);
 	if (!err)
 		err = dealloc_site(&f);
 	free(f.jumps);

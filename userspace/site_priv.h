@@ -64,4 +64,8 @@ int site_find_table(struct finder *f);
 /* site_frame.c: the sites of Python up to 3.10. 0, or a code that was reported. */
 int site_find_frame(struct finder *f);
 
+/* site_usdt.c: the sites at static probes. 0, or a negative code, not reported: *why, static storage, ends a sentence that
+ * begins with the build. */
+int site_find_usdt(struct finder *f, const char **why);
+
 #endif

@@ -2,6 +2,7 @@
 functions (folder, python) with @case; the text of a case's target follows PRELUDE. What a target counts itself it says after the word 'done'.
 """
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,9 +86,23 @@ def has_jit(python):
     return output(python, 'import sys; print(int(hasattr(sys, "_jit") and sys._jit.is_available()))').strip() == '1'
 
 
+def needs_jit(python):
+    if not has_jit(python):
+        raise Skipped('%s has no JIT compiler' % python.name)
+
+
 def jit_on():
     """An environment in which it is switched on."""
     return dict(os.environ, PYTHON_JIT='1')
+
+
+def jit_flag_offset(python):
+    """Of the byte in an interpreter's state that tells whether traces are compiled."""
+    with open(os.path.join(harness.ROOT, 'userspace', 'layout_table.c')) as table:
+        rows = re.findall(r'\.major = 3, \.minor = %d, \.debug = %d,(.*?)\n\t\}' % (
+            python.version[1], int(output(python, 'import sys; print(int(hasattr(sys, "gettotalrefcount")))'))),
+            table.read(), re.S)
+    return int(re.search(r'\.interp_jit = (\d+)', rows[0]).group(1))
 
 
 def start(folder, python, text, name='target.py', **more):
@@ -114,8 +129,8 @@ def watch(folder, python, text, patterns=('**',), finished=True):
     return Result(profile, path, target.pid), said.split()
 
 
-def main(description, once=()):
-    """Runs the cases of the module that calls; those in `once` with one interpreter only."""
+def main(description, once=(), suits=lambda function, python: True):
+    """Runs the cases of the module that calls; those in `once` with one interpreter only, all only where they suit it."""
     suite = Suite(description)
     suite.parser.add_argument('cases', nargs='*', help='names of cases (default: all)')
     options = suite.start()
@@ -128,7 +143,7 @@ def main(description, once=()):
         newest = ([p for p in found if p.root == '/'] or found or [None])[-1]
         for python in found:
             for function in wanted:
-                if function not in once or python is newest:
+                if suits(function, python) and (function not in once or python is newest):
                     suite.run('%s %s' % (python.name, function.__name__), collecting, function, python, collected, python=python)
         suite.run('every profile follows the schema', schema, collected)
     suite.finish()

@@ -28,6 +28,8 @@ import interpreters  # noqa: E402
 OLDEST, NEWEST = (3, 8), (3, 15)  # what pylu-bpf supports
 PATIENCE = float(os.environ.get('PYLU_E2E_PATIENCE', '120'))  # seconds until something that hangs counts as failed
 SKIP = 77
+BACKENDS = {'frame': (OLDEST, (3, 10)), 'opcode': ((3, 11), NEWEST), 'usdt': ((3, 15), NEWEST)}  # first and last version
+backend = None  # with which all sessions run; None: pylu-bpf chooses
 
 
 class Failed(Exception):
@@ -141,7 +143,8 @@ class Session:
 
     def __init__(self, arguments, output=None, **more):
         self.output = output
-        self.command = more.pop('program', [pylu_bpf()]) + (['profile', '-f', 'json', '-o', output] if output else []) + arguments
+        options = ['profile', '-f', 'json', '-o', output] + (['--backend', backend] if backend else []) if output else []
+        self.command = more.pop('program', [pylu_bpf()]) + options + arguments
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, preexec_fn=more.pop('preexec_fn', die_with_parent), **more)
         running.append(self.process)
@@ -308,13 +311,16 @@ class Suite:
         self.parser = argparse.ArgumentParser(description=description)
         self.parser.add_argument('--python', action='append', metavar='PATH',
                                  help='an interpreter to test with (default: all that are found)')
+        self.parser.add_argument('--backend', choices=sorted(BACKENDS), help='the backend to test (default: the best)')
         self.parser.add_argument('--keep', action='store_true', help='keep the files of failed cases')
         self.passed = self.failed = self.skipped = 0
         self.rows = {}
 
     def start(self, needs_root=True):
         """Parses the arguments; ends the whole test as skipped where it cannot run at all."""
+        global backend
         self.arguments = self.parser.parse_args()
+        backend = self.arguments.backend
         reason = None
         if not needs_root:
             pass
@@ -334,6 +340,7 @@ class Suite:
     def interpreters(self, variants=False):
         """Those that pylu-bpf supports; other builds of the same versions among them when `variants` is set or they are named."""
         found = []
+        first, last = BACKENDS[backend] if backend else (OLDEST, NEWEST)
         for python in interpreters.find(self.arguments.python):
             if python.refused or python.free_threaded:
                 continue  # see test_refused
@@ -341,10 +348,10 @@ class Suite:
                 continue
             if not OLDEST <= python.version[:2] <= NEWEST:
                 self.note_skip('%s is not supported yet' % python.name)
-            else:
+            elif first <= python.version[:2] <= last:
                 found.append(python)
         if not found:
-            self.note_skip('no interpreter from %d.%d to %d.%d found' % (OLDEST + NEWEST))
+            self.note_skip('no interpreter from %d.%d to %d.%d found' % (first + last))
         return found
 
     def refused(self):

@@ -302,7 +302,10 @@ def a_process(folder, python):
     check(found['command'].endswith('target.py'), 'command: %s' % found['command'])
     new = python.version >= (3, 11)
     chosen = [b['name'] for b in found['backends'] if b['chosen'] and b['works']]
-    check(chosen == ['opcode' if new else 'frame'] and len(found['backends']) == 2, 'backends: %s' % found['backends'])
+    check(chosen == ['opcode' if new else 'frame'] and len(found['backends']) == 3, 'backends: %s' % found['backends'])
+    usdt = python.version >= (3, 15) and 'Name: function__entry\n' in readelf(found['build'], target.pid)
+    works = {b['name']: b['works'] for b in found['backends']}
+    check(works == {'opcode': new, 'frame': not new, 'usdt': usdt}, 'backends that work: %s' % works)
     check(isinstance(checks['dispatch_table']['value'], int) == new, 'table: %s' % checks['dispatch_table'])
     doctor.expect('layout', 'ok', '%d.%d' % python.version[:2], checks=checks)
     for name, ours in ('mount_namespace', python.root == '/'), ('pid_namespace', True), ('user_namespace', True):
@@ -317,12 +320,16 @@ def seen_from_here(path, pid):
     return '/proc/%d/root%s' % (pid, path)
 
 
+def readelf(build, pid):
+    return subprocess.run(['readelf', '-nSW', seen_from_here(build['path'], pid)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+
+
 def build_is_so(build, pid):
     path = seen_from_here(build['path'], pid)
     with open(path, 'rb') as f:
         head = f.read(18)
     check(build['position_independent'] == (head[16] == 3), 'position_independent: %s' % build)
-    said = subprocess.run(['readelf', '-nSW', path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+    said = readelf(build, pid)
     check('Build ID: %s' % build['build_id'] in said, 'the build-id is not %s' % build['build_id'])
     check(build['stripped'] == (' .symtab ' not in said), 'stripped: %s' % build)
     check(not build['deleted'], 'deleted: %s' % build)
