@@ -2,6 +2,7 @@
  * test_bounds: ELF files that claim more than any file holds, and large ones that are made so that tables are searched
  * again and again. What is checked is that they are done with, and in little memory: a hang is a failure.
  */
+#include "addrmap.h"
 #include "check.h"
 #include "diag.h"
 #include "elf.h"
@@ -290,6 +291,41 @@ static void unwind_tests(void)
 	CHECK(strstr(last_message, "found 64 times")); /* and no further */
 }
 
+static uint64_t unxorshift(uint64_t x, unsigned n)
+{
+	uint64_t y = x;
+
+	while (y >>= n)
+		x ^= y;
+	return x;
+}
+
+/* The number whose product with an odd one is 1, modulo 2^64. */
+static uint64_t inverse(uint64_t odd)
+{
+	uint64_t x = odd;
+
+	for (int i = 0; i < 6; i++)
+		x *= 2 - odd * x;
+	return x;
+}
+
+/* Keys of which all would fall on one slot, if the map had no secret. */
+static void chosen_keys(void)
+{
+	struct addrmap map = { 0 };
+	uint64_t key;
+
+	for (uint64_t i = 1; i <= 400000; i++) {
+		key = unxorshift(i << 32, 31);
+		key = unxorshift(key * inverse(0x94d049bb133111ebu), 27);
+		key = unxorshift(key * inverse(0xbf58476d1ce4e5b9u), 30);
+		addrmap__add(&map, key, NULL);
+	}
+	CHECK_EQ(map.used, 400000);
+	addrmap__clear(&map);
+}
+
 int main(void)
 {
 	alarm(110); /* a hang is a failure */
@@ -307,5 +343,6 @@ int main(void)
 	large_function(&python312, "\xeb\xfe", 2, 0); /* jumps */
 	large_function(&python312, "\x06", 1, 0);     /* no instruction */
 	unwind_tests();
+	chosen_keys();
 	return check_done();
 }
