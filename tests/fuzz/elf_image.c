@@ -538,7 +538,7 @@ size_t elf_image__make(const struct elf_image *image, uint8_t *buf)
 {
 	struct writer w = {
 		.image = image,
-		.lay = layout__find(3, image->minor),
+		.lay = layout__find(3, image->minor, false),
 		.opmap = opmap__find(3, image->minor),
 		.buf = buf,
 		.base = image->fixed ? ELF_IMAGE_FIXED_BASE : 0,

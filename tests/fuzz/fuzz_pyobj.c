@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool mine;
 
 	fuzz_begin();
-	if (!layout__find(3, minor))
+	if (!layout__find(3, minor, false))
 		return 0;
 	world_open(&w, minor);
 	fuzz_patch(&in, WORLD_BASE, w.bytes, WORLD_SIZE, &w.used);

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input in = { data, size };
 	uint8_t minor = fuzz_minor(&in), kind = (uint8_t)fuzz_number(&in, 1);
 	struct elf_image image = { .minor = minor, .fixed = kind & 1, .stripped = kind & 2, .endbr = kind & 4 };
-	const struct layout *layout = layout__find(3, minor);
+	const struct layout *layout = layout__find(3, minor, false);
 	const struct opmap *opmap = opmap__find(3, minor);
 	struct elf_file *elf;
 	struct site_set set;
@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_patch(&in, image.fixed ? ELF_IMAGE_FIXED_BASE : 0, bytes, sizeof(bytes), &used);
 	if (elf_file__probe(fuzz_file(bytes, used), &elf))
 		return 0;
-	if (!site_set__find(elf, layout, opmap, &set))
+	if (!site_set__find(elf, layout, opmap, NULL, &set))
 		look_at(elf, &set);
 	elf_file__close(elf);
 	return 0;

@@ -266,7 +266,7 @@ static void process_images(void)
 	static struct interest (*const fill[])(struct world *) = { functions, classes, around, attributes, threads };
 
 	for (uint8_t minor = 8; minor < 16; minor++)
-		for (unsigned i = 0; layout__find(3, minor) && i < sizeof(fill) / sizeof(fill[0]); i++) {
+		for (unsigned i = 0; layout__find(3, minor, false) && i < sizeof(fill) / sizeof(fill[0]); i++) {
 			struct seed seed = { .n = 0 };
 			struct world w, small;
 			struct interest interest;

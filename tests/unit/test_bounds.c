@@ -238,7 +238,7 @@ static void libraries(void)
 
 static int find_sites(struct file *f, uint8_t minor, struct site_set *set)
 {
-	return site_set__find(f->elf, layout__find(3, minor), opmap__find(3, minor), set);
+	return site_set__find(f->elf, layout__find(3, minor, false), opmap__find(3, minor), NULL, set);
 }
 
 /* Each data section is the same 64 MB, which are loaded. The table lies in front of them, or behind. */
@@ -286,7 +286,7 @@ static void unwind_tests(void)
 {
 	uint8_t code[] = { 0x80, 0xbb, 0, 0, 0, 0, 0, 0x74, 0 }; /* cmpb $0, is_entry(%rbx); je */
 
-	memcpy(code + 2, &layout__find(3, 11)->frame_is_entry, 4);
+	memcpy(code + 2, &layout__find(3, 11, false)->frame_is_entry, 4);
 	large_function(&python311, code, sizeof(code), -DIAG_NO_SITE);
 	CHECK(strstr(last_message, "found 64 times")); /* and no further */
 }
