@@ -72,7 +72,7 @@ bool elf_file__position_independent(const struct elf_file *elf);
 bool elf_file__has_symtab(const struct elf_file *elf);
 
 /* The 8-byte word at `addr` as it will be after loading at bias 0: the addend where a R_X86_64_RELATIVE (RELA) or RELR
- * relocation applies, else the file's bytes. 0, or -ERANGE. */
+ * relocation applies, else the file's bytes. 0, or -ERANGE (no such word, or absurdly many relocations), -ENOMEM. */
 int elf_file__word(const struct elf_file *elf, uint64_t addr, uint64_t *out);
 
 /* The GNU build-id in lower-case hex, "" when the file has none. Owned by the elf_file. */

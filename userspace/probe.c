@@ -109,21 +109,28 @@ bool probe_counters_supported(bool multi)
 	return multi || !access(COUNTER_FORMAT, F_OK);
 }
 
+static bool have_counters(const struct probe_point *points, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (points[i].ref_ctr_offset)
+			return true;
+	return false;
+}
+
 static int attach_multi(struct probe_links *links, const char *path, pid_t pid, struct bpf_program *prog,
 			const struct probe_point *points, size_t n)
 {
 	uint64_t *offsets = calloc(3 * n, sizeof(*offsets)), *counters = offsets + n, *cookies = counters + n;
-	bool counted = false;
 
 	if (!offsets)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		offsets[i] = points[i].file_offset;
 		counters[i] = points[i].ref_ctr_offset;
-		counted |= points[i].ref_ctr_offset != 0;
 		cookies[i] = points[i].cookie;
 	}
-	links->fd = link_multi(bpf_program__fd(prog), path, pid, offsets, counted ? counters : NULL, cookies, n);
+	links->fd = link_multi(bpf_program__fd(prog), path, pid, offsets, have_counters(points, n) ? counters : NULL,
+			       cookies, n);
 	free(offsets);
 	return links->fd < 0 ? links->fd : 0;
 }
@@ -165,6 +172,10 @@ int probe_links__attach(const char *path, pid_t pid, struct bpf_program *prog, c
 	probe_links__free(links);
 	if (err == -ESRCH)
 		return diag_error(err, "process %d ended before it could be probed", (int)pid);
+	if (err == -EINVAL && have_counters(points, n))
+		return diag_error(
+			err, "cannot probe %s: another tool's probe is at the same place, without the same counter",
+			path);
 	if (err == -EPERM || err == -EACCES)
 		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to probe %s", path);
 	return diag_error(err, "cannot probe %s: %s", path, strerror(-err));

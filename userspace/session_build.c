@@ -164,6 +164,12 @@ static int prove(struct session *s, size_t b, const struct elf_file *elf, const 
 		verdict_store(build->build_id, &build->sites);
 	else
 		build->unproved = why;
+	if (build->unproved && !strcmp(build->sites.dispatch, "tail calls"))
+		return diag_error(
+			-DIAG_NOT_PROVED,
+			"build %s has a function for each opcode (tail calls), which is used only once it is proved, "
+			"and no trial child could be started: %s",
+			build->build_id, why);
 	return (int)b;
 }
 

@@ -2,13 +2,12 @@
 """Targets under other users, in other namespaces and other roots: counted exactly, and proved where their interpreter can be
 started there."""
 import os
-import shutil
 import subprocess
 
 import cases
 import places
 from cases import PRELUDE, Result, case, sound, write
-from harness import Failed, Skipped, Target, check
+from harness import Skipped, Target, check
 
 PROGRAM = PRELUDE + '''
 def f(): return 1
@@ -49,58 +48,12 @@ def library_is_open(python):
     """Whether another user may read what this interpreter needs. In a root of Debian's making all may."""
     if python.root != '/':
         return True
+    places.files(python)
     try:
         return subprocess.run([python.path, '-I', '-S', '-c', ''], preexec_fn=places.become(places.NOBODY),
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
     except PermissionError:
         return False
-
-
-CHILD = '''
-import posix as _posix, sys as _sys
-if b'pylu_trial' in (lambda fd: _posix.read(fd, 1 << 20))(_posix.open('/proc/self/cmdline', 0)):
-    _said = _posix.read(_posix.open('/proc/self/status', 0), 1 << 16)
-    for _name in 'net', 'pid', 'ipc':
-        _said += b'ns_' + _name.encode() + b':\\t' + _posix.readlink('/proc/self/ns/' + _name).encode() + b'\\n'
-    try:
-        _posix.write(_posix.open(%r, _posix.O_WRONLY | _posix.O_CREAT), b'x')
-        _said += b'wrote:\\tyes\\n'
-    except OSError:
-        _said += b'wrote:\\tno\\n'
-    _posix.write(_posix.open(%r, 1), _said)
-'''
-
-
-class TellingLibrary:
-    """A standard library in which the child of a proof, and no other, tells about itself as soon as it starts."""
-
-    def __init__(self, folder, stdlib):
-        self.path = os.path.join(folder, 'telling')
-        self.written = os.path.join(folder, 'written')
-        pipe = os.path.join(folder, 'pipe')
-        os.mkfifo(pipe)
-        os.chmod(pipe, 0o666)
-        self.reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
-        os.mkdir(self.path)
-        for name in os.listdir(stdlib):
-            if name != 'encodings':
-                os.symlink(os.path.join(stdlib, name), os.path.join(self.path, name))
-        encodings = os.path.join(self.path, 'encodings')
-        os.mkdir(encodings)
-        for name in os.listdir(os.path.join(stdlib, 'encodings')):
-            if name.endswith('.py'):
-                shutil.copy(os.path.join(stdlib, 'encodings', name), encodings)
-        with open(os.path.join(encodings, '__init__.py'), 'a') as f:
-            f.write(CHILD % (self.written, pipe))
-
-    def said(self):
-        """What it told: the fields of /proc/self/status and some."""
-        try:
-            return dict(line.split(':\t', 1) for line in os.read(self.reader, 1 << 16).decode().splitlines())
-        except BlockingIOError:
-            raise Failed('the child did not come to its library')
-        finally:
-            os.close(self.reader)
 
 
 @case
@@ -121,13 +74,14 @@ def another_user(folder, python):
 @case
 def a_user_that_was_changed(folder, python):
     """A server that was started as root: its user may be unable to start the interpreter again."""
+    able = library_is_open(python)
     path = write(folder, 'target.py', PRELUDE + 'os.setgid(%d); os.setuid(%d)\n' % (places.NOBODY, places.NOBODY)
                  + PROGRAM[len(PRELUDE):])
     target = Target(python.command + [path], cwd=folder)
     target.expect('ready')
     at, found = profile(folder, target, target.pid, path)
     end(target)
-    if library_is_open(python):
+    if able:
         return places.check_proved(at, found)
     return places.check_unproved(at, found, 'does not start by itself')
 
@@ -138,7 +92,7 @@ def a_mount_of_its_own(folder, python):
     places.need_namespaces('--mount')
     exe, library, stdlib = places.files(python)
     path = program(folder)
-    telling = TellingLibrary(folder, stdlib)
+    telling = places.TellingLibrary(folder, stdlib)
     hidden = os.path.join(folder, 'hidden')
     os.mkdir(hidden)
     lines = ['set -e', 'mount --make-rprivate /', 'mount -t tmpfs none %s' % hidden, 'chmod 755 %s' % hidden,
@@ -210,7 +164,7 @@ def what_the_child_may_do(folder, python):
     copy = places.Copy(python, folder)
     if not library_is_open(python):
         raise Skipped('%s is not for other users' % python.path)
-    library = TellingLibrary(folder, os.readlink(copy.stdlib))
+    library = places.TellingLibrary(folder, os.readlink(copy.stdlib))
     os.unlink(copy.stdlib)
     os.symlink(library.path, copy.stdlib)
     os.chmod(folder, 0o777)

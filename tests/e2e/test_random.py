@@ -72,7 +72,7 @@ def modes_of(python, wanted, i, count):
     """The modes in which batch `i` of `count` runs: all of them plain, the first two disturbed as well."""
     if wanted != 'all':
         return [wanted]
-    return ['plain'] + (['jit'] if i == 0 and cases.has_jit(python) else []) + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
+    return ['plain'] + (['jit'] if i == 0 and harness.backend != 'usdt' and cases.has_jit(python) else []) + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
 
 
 def batches_for(python, programs, asked):

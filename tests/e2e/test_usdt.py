@@ -137,7 +137,7 @@ def counters_are_taken_back(folder, python):
 def counters_are_taken_back_when_we_are_killed(folder, python):
     target, path = begin(folder, python)
     counters = Counters(target.pid)
-    watching = session(folder, target)
+    watching = session(folder, target, 'killed.json')
     turn(target)
     check(counters.of(target.pid) == [1, 1], 'while it is watched: %s' % counters.of(target.pid))
     watching.process.send_signal(signal.SIGKILL)
@@ -292,15 +292,20 @@ if len(sys.argv) == 1:
     if struct.unpack_from('<H', file, 16)[0] != 2:
         gate('made', 0)
         sys.exit()
-    words = memoryview(file)[:len(file) // 8 * 8].cast('Q')
-    first, last = unused[0], unused[-1]
-    spoilt = 0
-    for at in range(len(words) - 255):
-        shared = words[at + first]
-        if shared and shared == words[at + last] and all(words[at + n] == shared for n in unused) and \\
-                len(set(words[at:at + 256])) > 90 and all(0x400000 <= word < 0x2000000 for word in words[at:at + 256]):
-            words[at + last] = words[at + sorted(used)[0]]
-            spoilt += 1
+    first, last, spoilt = unused[0], unused[-1], 0
+    at, = struct.unpack_from('<Q', file, 32)
+    for header in range(struct.unpack_from('<H', file, 56)[0]):
+        kind, flags, offset, _, _, size = struct.unpack_from('<IIQQQQ', file, at + 56 * header)
+        if kind != 1 or flags & 1:  # loaded, and no code
+            continue
+        words = memoryview(file)[offset:offset + size // 8 * 8].cast('Q')
+        for at_word in range(len(words) - 255):
+            shared = words[at_word + first]
+            if shared and shared == words[at_word + last] and all(words[at_word + n] == shared for n in unused) and \\
+                    len(set(words[at_word:at_word + 256])) > 90:
+                words[at_word + last] = words[at_word + min(used)]
+                spoilt += 1
+        words.release()
     assert spoilt
     copy = os.path.join(os.path.dirname(sys.argv[0]), 'python3')
     with open(copy, 'wb') as f:
@@ -326,7 +331,7 @@ def without_a_dispatch_table(folder, python):
     profile = watching.stop()
     expect_turns(profile, path, 1)
     why = profile['processes'][0]['why']
-    check('dispatch table was not found' in why and 'the kernel writes' in why, 'why: %r' % why)
+    check('opcode handlers of this build were not found' in why and 'the kernel writes' in why, 'why: %r' % why)
     refused = Session(['-p', str(target.pid), '--backend', 'opcode', '**'], os.path.join(folder, 'opcode.json'))
     status = refused.status()
     check(status == 3 and 'opcode dispatch table' in refused.stderr.text(), 'exit status %d: %s'
