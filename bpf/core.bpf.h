@@ -44,6 +44,7 @@ struct thread_state {
 	u64 ours_ns;		      /* cost of this thread's probe hits */
 	u64 root_frame;		      /* outermost frame of the stack whose older frames are registered */
 	struct wire_event_code event; /* room to describe a function in */
+	u64 tstate;		      /* Python's state of the thread, where it was found last */
 	u64 walk[WIRE_MAX_PREATTACH];
 };
 

@@ -44,6 +44,48 @@ static __always_inline u64 interp_head(const struct wire_build *b, u32 slot)
 	return read_u64((proc->runtime ? proc->runtime : b->runtime + proc->bias) + b->runtime_interp_head);
 }
 
+struct tstate_walk {
+	const struct wire_build *b;
+	u64 interp;	   /* whose thread states come next */
+	u64 tstate, frame; /* next to look at; wanted as its current frame */
+	u64 found;
+};
+
+/* bpf_loop callback: one thread state of an interpreter, or on to the next interpreter. */
+static long tstate_step(u64 i, struct tstate_walk *w)
+{
+	if (w->tstate) {
+		if (read_u64(w->tstate + w->b->tstate_current_frame) == w->frame) {
+			w->found = w->tstate;
+			return 1;
+		}
+		w->tstate = read_u64(w->tstate + w->b->tstate_next);
+		return 0;
+	}
+	if (!w->interp)
+		return 1;
+	w->tstate = read_u64(w->interp + w->b->interp_tstate_head);
+	w->interp = read_u64(w->interp + w->b->interp_next);
+	return 0;
+}
+
+/* The thread state that runs `frame`, for sites at which no register holds it (3.13 on); 0 when it was not found. */
+__noinline u64 tstate_running(struct thread_state *thr, const struct wire_build *b, u64 frame)
+{
+	struct tstate_walk w = { .b = b, .frame = frame };
+
+	if (!thr || !b)
+		return 0;
+	if (likely(thr->tstate && read_u64(thr->tstate + b->tstate_current_frame) == frame))
+		return thr->tstate;
+	w.interp = interp_head(b, thr->home);
+	bpf_loop(WIRE_MAX_THREADS + WIRE_MAX_INTERPS, tstate_step, &w, 0);
+	thr->tstate = w.found;
+	if (!w.found)
+		proc_of(thr->slot)->stats.unreadable++;
+	return w.found;
+}
+
 /* Looks whether the process has several interpreters, and whether one compiles traces. */
 __noinline int proc_inspect(const struct wire_build *b, u32 slot)
 {

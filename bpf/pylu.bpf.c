@@ -21,14 +21,61 @@ struct hit {
 	u64 frame;
 };
 
-/* 3.11 on, at RESUME and its specialised and instrumented forms; to 3.10 behind the prologue of the evaluation
- * function. */
-static __always_inline void on_start(const struct hit *h, int opcode)
+/* Whether the running thread has an exception set. */
+static __always_inline int exception_set(const struct hit *h)
 {
+	u64 tstate;
+
+	if (h->site->outcome != WIRE_OUTCOME_ASK)
+		return h->site->outcome == WIRE_OUTCOME_RAISED;
+	tstate = h->site->tstate_reg != WIRE_REG_NONE ? reg_get(h->ctx, h->site->tstate_reg)
+						      : tstate_running(h->thr, h->b, h->frame);
+	return read_u64(tstate + h->b->tstate_exc) != 0;
+}
+
+enum generator_step {
+	GENERATOR_STARTS,
+	GENERATOR_GOES_ON,
+	GENERATOR_NEITHER,
+};
+
+/* What the beginning of a generator's code means. `instr` gets the RESUME at which it starts, from 3.11 on. */
+static __always_inline enum generator_step generator_step(const struct hit *h, u8 state, u64 *instr)
+{
+	s32 place;
+
+	switch (h->site->kind) {
+	case WIRE_SITE_ENTER:
+		if ((s32)read_u32(h->frame + h->b->frame_lasti) >= 0)
+			return GENERATOR_GOES_ON;
+		/* Thrown into before it started: it will run nothing. */
+		return exception_set(h) ? GENERATOR_NEITHER : GENERATOR_STARTS;
+	case WIRE_SITE_USDT_ENTRY:
+		if (makes_generator(h->b, h->frame, state))
+			return GENERATOR_NEITHER;
+		/* It stands where it yielded, at a RESUME, or at the one instruction before that of its start. */
+		*instr = frame_instr(h->b, h->frame);
+		place = resume_place(h->b, *instr);
+		*instr += 2;
+		break;
+	default:
+		*instr = frame_instr(h->b, h->frame);
+		place = resume_place(h->b, *instr);
+		/* The frame that makes a generator expression's generator is not yet the generator's. */
+		if (place == h->b->resume_creates)
+			return GENERATOR_NEITHER;
+	}
+	return place ? GENERATOR_GOES_ON : GENERATOR_STARTS;
+}
+
+/* 3.11 on, at RESUME and its specialised and instrumented forms, or where a static probe is; to 3.10 behind the prologue
+ * of the evaluation function. */
+static __always_inline void on_start(const struct hit *h)
+{
+	enum generator_step step = GENERATOR_STARTS;
 	u8 state, several = proc_of(h->thr->home)->several;
 	struct frame_head head;
 	u64 instr = 0, now;
-	int again = 0;
 	u32 func;
 
 	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
@@ -46,22 +93,12 @@ static __always_inline void on_start(const struct hit *h, int opcode)
 		return;
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
-	if (state & WIRE_FUNC_GENERATOR) {
-		if (opcode)
-			again = resume_place(h->b, instr = frame_instr(h->b, h->frame));
-		else
-			again = (s32)read_u32(h->frame + h->b->frame_lasti) >= 0;
-		/* The frame that makes a generator expression's generator is not yet the generator's. */
-		if (opcode && again == h->b->resume_creates)
-			return;
-		/* Thrown into before it started: it will run nothing. */
-		if (!opcode && !again && exception_set(h->ctx, h->site, h->b))
-			return;
-	}
-	if (again)
-		event_resume(h->thr, h->b, h->frame, &head, func, now);
-	else
+	if (state & WIRE_FUNC_GENERATOR)
+		step = generator_step(h, state, &instr);
+	if (step == GENERATOR_STARTS)
 		event_start(h->thr, h->b, h->frame, &head, func, state, instr, now);
+	else if (step == GENERATOR_GOES_ON)
+		event_resume(h->thr, h->b, h->frame, &head, func, now);
 }
 
 static __always_inline void on_yield(const struct hit *h)
@@ -77,7 +114,7 @@ static __always_inline void on_yield(const struct hit *h)
 /* Under the JIT: the end of a call whose start was hidden is where it is counted. */
 static __noinline void end_of_hidden(const struct hit *h, struct wire_frame *rec)
 {
-	int raised = exception_set(h->ctx, h->site, h->b);
+	int raised = exception_set(h);
 	u64 now = bpf_ktime_get_ns();
 	struct frame_head head;
 	u32 func, parent;
@@ -111,7 +148,7 @@ static __noinline void end_of_unseen(const struct hit *h)
 	u64 key;
 
 	if (proc_of(h->thr->slot)->hits % WIRE_UNSTARTED_SAMPLE || stats->lost_events || stats->unreadable ||
-	    exception_set(h->ctx, h->site, h->b) || frame_head_read(h->b, h->thr->slot, h->frame, &head))
+	    exception_set(h) || frame_head_read(h->b, h->thr->slot, h->frame, &head))
 		return;
 	key = key_of(head.code, h->thr->slot);
 	func = bpf_map_lookup_elem(&codes, &key);
@@ -124,11 +161,12 @@ static __noinline void end_of_unseen(const struct hit *h)
 		stats->unstarted++;
 }
 
-/* 3.11 on, where frames end. */
+/* 3.11 on, where frames end; at static probes also where they yield. */
 static __always_inline void on_end(const struct hit *h)
 {
 	struct wire_frame *rec = frame_lookup(h->frame, h->thr->slot);
 	struct frame_head head;
+	int raised;
 	u64 now;
 
 	if (!rec || rec->state == WIRE_FRAME_CLOSED) {
@@ -140,6 +178,14 @@ static __always_inline void on_end(const struct hit *h)
 	}
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
+	raised = exception_set(h);
+	/* A frame that yields stands at the RESUME behind that already, one that ends at its RETURN_VALUE. */
+	if (h->site->kind == WIRE_SITE_USDT_RETURN && rec->generator && !raised &&
+	    resume_place(h->b, frame_instr(h->b, h->frame))) {
+		if (rec->state == WIRE_FRAME_ACTIVE)
+			frame_suspend(h->thr, rec, now);
+		return;
+	}
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
 		/* Thrown into, or dropped: its memory may be another frame's by now, also that of a generator of the
 		 * same function that was thrown into before it started. */
@@ -151,7 +197,7 @@ static __always_inline void on_end(const struct hit *h)
 		rec->resume_ns = now;
 		rec->ours0 = *ours_of(h->thr);
 	}
-	frame_close(h->thr, h->frame, rec, exception_set(h->ctx, h->site, h->b), now);
+	frame_close(h->thr, h->frame, rec, raised, now);
 }
 
 /* To 3.10, where the evaluation function is left, by return, yield or exception. */
@@ -165,7 +211,7 @@ static __always_inline void on_leave(const struct hit *h)
 		return;
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
-	raised = exception_set(h->ctx, h->site, h->b);
+	raised = exception_set(h);
 	if (rec->generator && !raised && frame_yielded(h->b, h->frame))
 		frame_suspend(h->thr, rec, now);
 	else
@@ -192,10 +238,9 @@ int probe(struct pt_regs *ctx)
 	proc_of(h.thr->slot)->hits++;
 	switch (site->kind) {
 	case WIRE_SITE_RESUME:
-		on_start(&h, 1);
-		return 0;
 	case WIRE_SITE_ENTER:
-		on_start(&h, 0);
+	case WIRE_SITE_USDT_ENTRY:
+		on_start(&h);
 		return 0;
 	case WIRE_SITE_DEALLOC:
 		key = key_of(h.frame, h.thr->slot);
@@ -210,6 +255,7 @@ int probe(struct pt_regs *ctx)
 		on_yield(&h);
 		return 0;
 	case WIRE_SITE_END:
+	case WIRE_SITE_USDT_RETURN:
 		on_end(&h);
 		return 0;
 	case WIRE_SITE_LEAVE:

@@ -128,7 +128,8 @@ static __always_inline u64 frame_instr(const struct wire_build *b, u64 frame)
 	return read_u64(frame + b->frame_instr);
 }
 
-/* Where the RESUME instruction at `instr` stands, by its argument: 0 at a start. */
+/* Where the RESUME instruction at `instr` stands, by its argument: 0 at a start. The argument stays when another opcode
+ * takes the place of RESUME, for a debugger's sake; that of instructions which need none is 0. */
 static __always_inline s32 resume_place(const struct wire_build *b, u64 instr)
 {
 	return read_u8(instr + 1) & b->resume_mask;
@@ -140,14 +141,6 @@ static __always_inline int frame_yielded(const struct wire_build *b, u64 frame)
 	if (b->frame_stacktop >= 0)
 		return read_u64(frame + b->frame_stacktop) != 0;
 	return read_u8(frame + b->frame_state) == (u8)b->frame_state_suspended;
-}
-
-/* Whether the running thread has an exception set. */
-static __always_inline int exception_set(struct pt_regs *ctx, const struct wire_site *site, const struct wire_build *b)
-{
-	if (site->outcome != WIRE_OUTCOME_ASK)
-		return site->outcome == WIRE_OUTCOME_RAISED;
-	return read_u64(reg_get(ctx, site->tstate_reg) + b->tstate_exc) != 0;
 }
 
 /* Whether an object is a code object: its type is PyCode_Type. Negative when it cannot be read. */

@@ -37,9 +37,11 @@ enum wire_site_kind {
 	WIRE_SITE_RESUME, /* 3.11 on, RESUME and its forms: a frame starts, or a generator's goes on */
 	WIRE_SITE_YIELD,
 	WIRE_SITE_END,
-	WIRE_SITE_ENTER,   /* to 3.10: a frame starts, or a generator's goes on */
-	WIRE_SITE_LEAVE,   /* to 3.10: a frame yields or ends */
-	WIRE_SITE_DEALLOC, /* a code object is freed */
+	WIRE_SITE_ENTER,       /* to 3.10: a frame starts, or a generator's goes on */
+	WIRE_SITE_LEAVE,       /* to 3.10: a frame yields or ends */
+	WIRE_SITE_DEALLOC,     /* a code object is freed */
+	WIRE_SITE_USDT_ENTRY,  /* 3.15 on: a frame starts, a generator's goes on, or one makes its generator */
+	WIRE_SITE_USDT_RETURN, /* a frame yields or ends */
 };
 
 /* One probed instruction; its index is the probe's cookie. */
@@ -67,7 +69,7 @@ struct wire_build {
 	s32 unicode_length, unicode_state, unicode_compact_shift, unicode_ascii_shift;
 	s32 unicode_ascii_data;
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
-	s32 tstate_exc;
+	s32 tstate_exc, tstate_current_frame, tstate_next, interp_tstate_head;
 	s32 ob_type;
 	s32 resume_mask;    /* bits of RESUME's argument that tell where it stands */
 	s32 resume_creates; /* those of a generator expression before it makes its generator */

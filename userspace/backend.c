@@ -6,10 +6,14 @@
 const struct backend backends[] = {
 	{ .name = "opcode",
 	  .why = "opcode handlers see every call of Python 3.11 and later",
-	  .why_not = "up to Python 3.10 no opcode stands at the start of a function" },
+	  .why_not = "it takes Python 3.11 or later, and a dispatch table of opcodes" },
 	{ .name = "frame",
 	  .why = "up to Python 3.10 every call passes the evaluation function",
 	  .why_not = "from Python 3.11 on most calls do not pass the evaluation function" },
+	{ .name = "usdt",
+	  .why = "static probes of the interpreter (USDT) see every call of Python 3.15 and later; to switch "
+		 "them on, the kernel writes to two counters in the process's memory",
+	  .why_not = "it takes Python 3.15 or later, built --with-dtrace, and the JIT compiler off" },
 	{ 0 },
 };
 

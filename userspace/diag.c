@@ -27,6 +27,7 @@ static const char *const code_texts[] = {
 	[DIAG_NOT_PYTHON - DIAG_CODE_BASE] = "not a CPython process",
 	[DIAG_UNSUPPORTED - DIAG_CODE_BASE] = "not supported",
 	[DIAG_NO_SITE - DIAG_CODE_BASE] = "no place for a probe was found",
+	[DIAG_BACKEND - DIAG_CODE_BASE] = "this backend does not fit",
 	[DIAG_NOT_PROVED - DIAG_CODE_BASE] = "what was read could not be proved",
 	[DIAG_NO_KERNEL - DIAG_CODE_BASE] = "the kernel lacks a feature",
 	[DIAG_FOREIGN_PIDS - DIAG_CODE_BASE] = "not in the host's pid namespace",

@@ -28,26 +28,40 @@ static int find_table(const struct elf_file *elf, struct elf_section *section, u
 	return -ENOENT;
 }
 
-int elf_file__starts_function(const struct elf_file *elf, uint64_t addr)
+static uint64_t entry_start(const struct elf_section *section, uint32_t i)
+{
+	struct entry entry;
+
+	memcpy(&entry, section->data + TABLE_AT + i * sizeof(entry), sizeof(entry));
+	return section->addr + (uint64_t)(int64_t)entry.start;
+}
+
+int elf_file__function_start(const struct elf_file *elf, uint64_t addr, uint64_t *start)
 {
 	struct elf_section section;
 	uint32_t low = 0, high = 0;
 
 	if (find_table(elf, &section, &high))
 		return -ENOENT;
+	*start = 0;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		struct entry entry;
-		uint64_t start;
+		uint64_t at = entry_start(&section, middle);
 
-		memcpy(&entry, section.data + TABLE_AT + middle * sizeof(entry), sizeof(entry));
-		start = section.addr + (uint64_t)(int64_t)entry.start;
-		if (start == addr)
-			return 1;
-		if (start < addr)
+		if (at <= addr) {
+			*start = at;
 			low = middle + 1;
-		else
+		} else {
 			high = middle;
+		}
 	}
 	return 0;
+}
+
+int elf_file__starts_function(const struct elf_file *elf, uint64_t addr)
+{
+	uint64_t start;
+	int err = elf_file__function_start(elf, addr, &start);
+
+	return err ? err : start == addr;
 }

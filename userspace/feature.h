@@ -96,6 +96,7 @@ struct feature_target {
 	uint64_t bias;	       /* address in the process = address in the file + bias */
 	struct site_set sites; /* n is 0 where they were not found */
 	const char *backend;   /* the one that would be chosen, or NULL */
+	unsigned backends;     /* bit i: backends[i] of backend.h sees every call here */
 };
 
 /* Looks at a process. NULL when memory ran out, else the caller's. */

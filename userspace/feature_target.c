@@ -13,14 +13,12 @@
 #include "diag.h"
 #include "elf.h"
 #include "feature_priv.h"
+#include "interps.h"
 #include "layout.h"
-#include "mem.h"
 #include "opmap.h"
 #include "prove_child.h"
 #include "target.h"
 #include "verdict.h"
-
-#define INTERPRETERS_MAX 1000 /* that are counted: the list is the process's, and may have no end */
 
 struct looker {
 	struct feature_target *out;
@@ -28,6 +26,7 @@ struct looker {
 	struct target *t;
 	struct layout layout;
 	const struct opmap *opmap; /* NULL: the version is not known */
+	bool jit;		   /* compiled traces may run */
 };
 
 /* Remembers the first thing that stands in the way. */
@@ -172,37 +171,18 @@ static void check_layout(struct looker *l)
 				   v->major, v->minor, corrected);
 }
 
-/* How many interpreters there are, and in how many of them compiled traces may run. 0, or a code. */
-static int count_interpreters(const struct looker *l, unsigned *n, unsigned *jit)
-{
-	const struct layout *y = &l->layout;
-	uint64_t at;
-	uint8_t on;
-	int err = target__symbol(l->t, "_PyRuntime", &at);
-
-	*n = *jit = 0;
-	if (!err)
-		err = mem__read_u64(l->t->mem, at + (uint64_t)y->runtime_interp_head, &at);
-	while (!err && at && *n < INTERPRETERS_MAX) {
-		++*n;
-		if (y->interp_jit != OFF_NONE && !mem__read_u8(l->t->mem, at + (uint64_t)y->interp_jit, &on))
-			*jit += on != 0;
-		err = mem__read_u64(l->t->mem, at + (uint64_t)y->interp_next, &at);
-	}
-	return err;
-}
-
 static void check_interpreters(struct looker *l)
 {
 	struct feature_check *c = feature_list__add(&l->out->list, "interpreters");
 	unsigned n, jit;
-	int err = count_interpreters(l, &n, &jit);
+	int err = interps_count(l->t, &l->layout, &n, &jit);
 
 	if (err || !n) {
 		feature_check__say(c, FEATURE_UNKNOWN, "the list of interpreters cannot be read: %s",
 				   err ? diag_strerror(err) : "it is empty");
 		return;
 	}
+	l->jit = jit > 0;
 	feature_check__number(c, n);
 	if (jit)
 		feature_check__say(c, FEATURE_LIMITED,
@@ -222,7 +202,7 @@ static void check_sites(struct looker *l)
 	int err;
 
 	diag_capture__begin(&said);
-	err = site_set__find(l->t->elf, &l->layout, l->opmap, &l->out->sites);
+	err = site_set__find(l->t->elf, &l->layout, l->opmap, NULL, &l->out->sites);
 	diag_capture__end(&said);
 	if (err) {
 		l->out->sites.n = 0;
@@ -252,6 +232,10 @@ static void check_table(struct looker *l)
 	struct feature_check *c = feature_list__add(&l->out->list, "dispatch_table");
 	const struct site_set *sites = &l->out->sites;
 
+	if (!strcmp(sites->backend, "usdt")) {
+		feature_check__say(c, FEATURE_LIMITED, "not found; static probes serve instead");
+		return;
+	}
 	if (!sites->ntables) {
 		feature_check__say(c, FEATURE_OK, "not needed up to Python 3.10");
 		return;
@@ -265,12 +249,36 @@ static void check_table(struct looker *l)
 				   (unsigned long long)sites->table, sites->ntables);
 }
 
+/* Whether one that is not the best would see every call too. */
+static bool backend_works(const struct looker *l, const struct backend *b)
+{
+	struct diag_capture said;
+	struct site_set sites;
+	int err = 0;
+
+	if (strcmp(b->name, l->out->backend)) {
+		diag_capture__begin(&said);
+		err = site_set__find(l->t->elf, &l->layout, l->opmap, b->name, &sites);
+		diag_capture__end(&said);
+	}
+	return !err && !(l->jit && !strcmp(b->name, "usdt"));
+}
+
 static void check_backend(struct looker *l)
 {
 	struct feature_check *c = feature_list__add(&l->out->list, "backend");
 
 	l->out->backend = l->out->sites.backend;
+	for (unsigned i = 0; backends[i].name; i++)
+		if (backend_works(l, &backends[i]))
+			l->out->backends |= 1u << i;
 	feature_check__text(c, l->out->backend);
+	if (l->jit && !strcmp(l->out->backend, "usdt")) {
+		feature_check__say(c, FEATURE_NO,
+				   "usdt would be chosen, but the JIT compiler is on, whose code it does not see");
+		refuse(l->out, -DIAG_NOT_PROVED, c->text);
+		return;
+	}
 	feature_check__say(c, FEATURE_OK, "%s would be chosen: %s", l->out->backend,
 			   backend__find(l->out->backend)->why);
 }

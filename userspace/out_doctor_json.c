@@ -115,14 +115,15 @@ static json_t *fitting(struct sink *s, const struct feature_target *t)
 {
 	json_t *array = json_array();
 
-	for (const struct backend *b = backends; t->backend && b->name; b++) {
-		bool fits = !strcmp(b->name, t->backend);
+	for (unsigned i = 0; t->backend && backends[i].name; i++) {
+		const struct backend *b = &backends[i];
+		bool works = t->backends >> i & 1;
 		json_t *object = json_object();
 
 		out_json__set(s, object, "name", out_json__string(b->name));
-		out_json__set(s, object, "works", json_boolean(fits));
-		out_json__set(s, object, "chosen", json_boolean(fits));
-		out_json__set(s, object, "why", out_json__string(fits ? b->why : b->why_not));
+		out_json__set(s, object, "works", json_boolean(works));
+		out_json__set(s, object, "chosen", json_boolean(!strcmp(b->name, t->backend)));
+		out_json__set(s, object, "why", out_json__string(works ? b->why : b->why_not));
 		append(s, array, object);
 	}
 	return array;

@@ -87,23 +87,29 @@ static void put_cost(struct page *p, const struct feature_host *host)
 }
 
 /* The backends that are not chosen, below the one that is. */
-static void put_others(struct page *p, const char *chosen)
+static void put_others(struct page *p, const struct feature_target *t)
 {
-	for (const struct backend *b = backends; b->name; b++) {
-		if (!strcmp(b->name, chosen))
+	for (unsigned i = 0; backends[i].name; i++) {
+		const struct backend *b = &backends[i];
+
+		if (!strcmp(b->name, t->backend))
 			continue;
 		put_padded(p, "", STATUS_WIDTH + p->names + 4);
-		sink__printf(&p->s, "%s is not for this version: %s\n", b->name, b->why_not);
+		if (t->backends >> i & 1)
+			sink__printf(&p->s, "%s works too, with --backend %s: %s\n", b->name, b->name, b->why);
+		else
+			sink__printf(&p->s, "%s does not fit: %s\n", b->name, b->why_not);
 	}
 }
 
-static void put_list(struct page *p, const struct feature_list *list)
+/* `t` is NULL for the host's. */
+static void put_list(struct page *p, const struct feature_list *list, const struct feature_target *t)
 {
 	p->last_remedy = NULL;
 	for (size_t i = 0; i < list->n; i++) {
 		put_row(p, list->checks[i].status, list->checks[i].name, list->checks[i].text);
-		if (!strcmp(list->checks[i].name, "backend"))
-			put_others(p, list->checks[i].value);
+		if (t && t->backend && !strcmp(list->checks[i].name, "backend"))
+			put_others(p, t);
 		put_remedy(p, list->checks[i].remedy);
 	}
 }
@@ -139,7 +145,7 @@ static void put_target(struct page *p, const struct feature_target *t)
 		sink__put_shown(&p->s, t->command);
 	}
 	sink__puts(&p->s, "\n");
-	put_list(p, &t->list);
+	put_list(p, &t->list, t);
 	put_sites(p, t);
 }
 
@@ -162,7 +168,7 @@ static int write_text(const struct doctor *d, FILE *f, const struct out_options 
 	sink__puts(&p.s, "host ");
 	sink__put_shown(&p.s, d->host->name);
 	sink__puts(&p.s, "\n");
-	put_list(&p, &d->host->list);
+	put_list(&p, &d->host->list, NULL);
 	put_cost(&p, d->host);
 	for (size_t i = 0; i < d->ntargets; i++)
 		put_target(&p, d->targets[i]);

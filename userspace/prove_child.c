@@ -283,7 +283,8 @@ static void __attribute__((noreturn)) run(const struct prove_child *child, const
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || (null >= 0 && dup2(null, 2) < 0) ||
 	    (child->library >= 0 && fcntl(child->library, F_SETFD, 0)))
 		_exit(126);
-	signal(SIGINT, SIG_IGN); /* a Ctrl-C in the terminal is for us */
+	signal(SIGINT, SIG_IGN);  /* a Ctrl-C in the terminal is for us */
+	signal(SIGXFSZ, SIG_IGN); /* to write a file is an error, and not the end */
 	drop_privileges(child);
 	execveat(child->program, "", argv, env, AT_EMPTY_PATH);
 	_exit(127);

@@ -158,6 +158,7 @@ static void check_targets(struct session *s)
 	s->last_check_ns = monotonic_ns();
 	session_check_procs(s);
 	session_name_threads(s);
+	session_retry_names(s, false);
 	if (s->skel->bss->frames_made > FRAMES_HIGH)
 		s->skel->bss->frames_pressure = 1;
 }
@@ -200,6 +201,7 @@ void session__stop(struct session *s)
 	session_detach(s);
 	if (s->ring && s->live_ns)
 		ring_buffer__consume(s->ring);
+	session_retry_names(s, true);
 	pylu__detach(s->skel);
 	diag_debug("detached in %.1f ms", (double)(monotonic_ns() - begin) / 1e6);
 }

@@ -38,6 +38,7 @@ int session_attach_sites(struct session *s, const struct session_proc *proc, pid
 			points[n++] = (struct probe_point){
 				.file_offset = build->sites.sites[i].file_offset,
 				.cookie = build->first_site + i,
+				.ref_ctr_offset = build->sites.sites[i].semaphore_offset,
 			};
 	if (!n)
 		return 0;
@@ -92,13 +93,23 @@ int session_attach_yields(struct session *s, size_t build)
 	return err;
 }
 
+/* Whether a backend sees yields at sites of their own, rather than where it sees starts and ends. */
+static bool has_yield_sites(const struct session_build *build)
+{
+	for (size_t i = 0; i < build->sites.n; i++)
+		if (build->sites.sites[i].kind == SITE_OPCODE_YIELD)
+			return true;
+	return false;
+}
+
 int session_attach_all(struct session *s)
 {
 	int err = 0;
 
 	s->limited = s->cost.thread_filter && !s->opts.tree;
 	for (size_t b = 0; b < s->nbuilds && !err; b++) {
-		s->builds[b].wants_yields = s->builds[b].yields_attached = has_generators(s, b);
+		s->builds[b].wants_yields = s->builds[b].yields_attached = !has_yield_sites(&s->builds[b]) ||
+									   has_generators(s, b);
 		err = attach_build(s, b, false);
 		if (!err && s->builds[b].yields_attached)
 			err = session_attach_yields(s, b);

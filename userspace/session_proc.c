@@ -122,6 +122,8 @@ int session__add_target(struct session *s, struct target *t)
 	if (!proc->open_path)
 		return diag_error(-ENOMEM, "out of memory");
 	err = watch(s, proc, false);
+	if (!err)
+		err = session_check_target(s, proc);
 	return err ? err : pyobj_reader__new(t, &proc->reader);
 }
 
@@ -243,6 +245,7 @@ int session_prove_end(struct session *s, size_t build, uint32_t slot, struct pro
 {
 	struct session_proc *proc = session_proc(s, slot);
 	uint32_t tgid = (uint32_t)proc->pid;
+	int err;
 
 	__atomic_store_n(&s->skel->bss->live, 0, __ATOMIC_SEQ_CST);
 	s->stop_ns = s->live_ns = monotonic_ns();
@@ -254,7 +257,8 @@ int session_prove_end(struct session *s, size_t build, uint32_t slot, struct pro
 	s->skel->bss->builds[build].yields_live = 0;
 	session_proc_end(proc);
 	s->live_ns = 0;
-	return session_collect(s, slot, out);
+	err = session_check_jit(s, proc);
+	return err ? err : session_collect(s, slot, out);
 }
 
 /* Processor time is counted from now on. */

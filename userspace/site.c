@@ -16,6 +16,9 @@
 #include "opmap.h"
 #include "site_priv.h"
 
+#define UNWINDS_MAX 64 /* one is right, and more than one are too many */
+#define SAME_MAX 8     /* handlers of one kind */
+
 uint32_t site_follow(uint32_t holds, const struct insn *insn)
 {
 	bool copied = insn->copy_from != INSN_NO_REG && holds & INSN_REG_MASK(insn->copy_from);
@@ -126,17 +129,25 @@ static uint64_t straight_end(struct finder *f, uint64_t at)
 /* Whether code other than the handlers named (whose repetitions are recognised) jumps to an address in (from, to]. */
 static bool entered(struct finder *f, uint64_t from, uint64_t to, const char *const *names)
 {
+	uint64_t starts[SAME_MAX], ends[SAME_MAX];
+	size_t same = 0;
+
+	for (size_t n = 0; names[n] && same < SAME_MAX; n++) {
+		int op = opmap__number(f->opmap, names[n]);
+
+		if (op < 0)
+			continue;
+		starts[same] = f->table[op];
+		ends[same++] = straight_end(f, f->table[op]);
+	}
 	for (size_t i = 0; i < f->njumps; i++) {
 		uint64_t source = f->jumps[2 * i], target = f->jumps[2 * i + 1];
 		bool known = false;
 
 		if (target <= from || target > to)
 			continue;
-		for (size_t n = 0; names[n] && !known; n++) {
-			int op = opmap__number(f->opmap, names[n]);
-
-			known = op >= 0 && source >= f->table[op] && source < straight_end(f, f->table[op]);
-		}
+		for (size_t n = 0; n < same && !known; n++)
+			known = source >= starts[n] && source < ends[n];
 		if (!known)
 			return true;
 	}
@@ -231,7 +242,7 @@ static int unwind_site(struct finder *f)
 	unsigned n = 0;
 	struct insn insn;
 
-	for (; at < end; at += insn.len) {
+	for (; at < end && n < UNWINDS_MAX; at += insn.len) {
 		if (site_decode(f, at, &insn)) {
 			insn.len = 1;
 			continue;
@@ -312,23 +323,67 @@ static int dealloc_site(struct finder *f)
 	return site_straight(f, SITE_CODE_DEALLOC, "code_dealloc", dealloc, INSN_REG_MASK(SITE_ARG0), 0, false, NULL);
 }
 
+/* The best that the version has or, where a build from 3.15 on lacks what that needs, its static probes. */
+static int best_sites(struct finder *f)
+{
+	struct diag_capture said;
+	const char *why;
+	int err;
+
+	if (f->layout->frame_instr == OFF_NONE)
+		return site_find_frame(f);
+	diag_capture__begin(&said);
+	err = opcode_sites(f);
+	diag_capture__end(&said);
+	if (!err)
+		return 0;
+	*f->set = (struct site_set){ .dispatch = "" };
+	if ((err != -DIAG_NO_SITE && err != -DIAG_UNSUPPORTED) || f->layout->usdt_calls == OFF_NONE)
+		return diag_error(err, "%s", said.error);
+	return !site_find_usdt(f, &why) ? 0 : diag_error(err, "%s; and it %s", said.error, why);
+}
+
+static int call_sites(struct finder *f, const char *backend)
+{
+	const char *why;
+
+	if (!backend)
+		return best_sites(f);
+	if (!strcmp(backend, "usdt"))
+		return !site_find_usdt(f, &why)
+			       ? 0
+			       : diag_error(-DIAG_BACKEND, "the backend 'usdt' cannot be used: build %s %s",
+					    elf_file__build_id(f->elf), why);
+	if (!strcmp(backend, "opcode") && f->layout->frame_instr == OFF_NONE)
+		return diag_error(-DIAG_BACKEND, "the backend 'opcode' cannot be used with Python %u.%u, only 'frame'",
+				  f->opmap->major, f->opmap->minor);
+	if (!strcmp(backend, "frame") && f->layout->frame_instr != OFF_NONE)
+		return diag_error(
+			-DIAG_BACKEND, "the backend 'frame' cannot be used with Python %u.%u, only 'opcode'%s",
+			f->opmap->major, f->opmap->minor, f->layout->usdt_calls == OFF_NONE ? "" : " or 'usdt'");
+	return !strcmp(backend, "frame") ? site_find_frame(f) : opcode_sites(f);
+}
+
 int site_set__find(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
-		   struct site_set *out)
+		   const char *backend, struct site_set *out)
 {
 	struct finder f = { .elf = elf, .layout = layout, .opmap = opmap, .set = out };
 	struct elf_symbol eval;
+	size_t len;
 	int err;
 
 	*out = (struct site_set){ .dispatch = "" };
-	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > (16 << 20))
+	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > SITE_HANDLERS_MAX)
 		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
 				  elf_file__build_id(elf));
+	len = eval.size;
+	elf_file__at(elf, eval.addr, &len);
 	f.eval = eval.addr;
-	f.eval_size = eval.size;
+	f.eval_size = len; /* what of it is in the file */
 	err = insn_decoder__new(&f.decoder);
 	if (err)
 		return err;
-	err = layout->frame_instr != OFF_NONE ? opcode_sites(&f) : site_find_frame(&f);
+	err = call_sites(&f, backend);
 	if (!err)
 		err = dealloc_site(&f);
 	free(f.jumps);

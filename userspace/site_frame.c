@@ -18,7 +18,7 @@
 #include "site_priv.h"
 
 #define PROLOGUE_MAX 160    /* instructions up to `tstate->frame = f` */
-#define INSNS_MAX (1 << 19) /* of the evaluation function and its cold parts */
+#define INSNS_MAX (1 << 17) /* of the evaluation function and its cold parts */
 #define PIECE_MAX 4096	    /* of one cold part */
 #define LEAVES_MAX 16	    /* copies of the way out */
 #define NEAR 12		    /* instructions between the load of f_back, its store, and what follows that */

@@ -7,9 +7,11 @@
 #include "insn.h"
 #include "site.h"
 
-#define SITE_STRAIGHT_MAX 96	     /* instructions of a straight line that are looked at */
-#define SITE_HANDLER_MAX 4096	     /* bytes of the longest handler; more are harmless */
-#define SITE_HANDLERS_MAX (16 << 20) /* of all of them, or of the evaluation function: bounds the search */
+#define SITE_STRAIGHT_MAX 96  /* instructions of a straight line that are looked at */
+#define SITE_HANDLER_MAX 4096 /* bytes of the longest handler; more are harmless */
+/* What is searched of a file: more than any build has. */
+#define SITE_HANDLERS_MAX (4 << 20) /* bytes of all handlers, or of the evaluation function */
+#define SITE_DATA_MAX (256u << 20)  /* bytes of all data sections together */
 
 /* rdi, rsi, rdx: the first arguments of a function. */
 #define SITE_ARG0 7
@@ -23,8 +25,9 @@ struct finder {
 	struct insn_decoder *decoder;
 	struct site_set *set;
 	uint64_t table[256];
-	uint8_t frame_reg; /* at every handler's start */
-	bool switches;	   /* a table of a switch over opcodes was found */
+	uint8_t frame_reg;    /* at every handler's start */
+	unsigned ncandidates; /* tables of the right shape that were looked at */
+	bool switches;	      /* a table of a switch over opcodes was found */
 	uint64_t eval, eval_size;
 	uint64_t *jumps; /* pairs: source, target of the direct jumps inside the evaluation function */
 	size_t njumps;
@@ -60,5 +63,9 @@ int site_find_table(struct finder *f);
 
 /* site_frame.c: the sites of Python up to 3.10. 0, or a code that was reported. */
 int site_find_frame(struct finder *f);
+
+/* site_usdt.c: the sites at static probes. 0, or a negative code, not reported: *why, static storage, ends a sentence that
+ * begins with the build. */
+int site_find_usdt(struct finder *f, const char **why);
 
 #endif

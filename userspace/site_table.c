@@ -13,8 +13,9 @@
 #include "opmap.h"
 #include "site_priv.h"
 
-#define GOTOS_MIN 20  /* handlers that refer to the table: fewer are a switch's */
-#define TABLE_MIN 512 /* bytes of a section in which one may lie */
+#define GOTOS_MIN 20	  /* handlers that refer to the table: fewer are a switch's */
+#define CANDIDATES_MAX 32 /* tables of the right shape that are looked at: debug builds have a few */
+#define TABLE_MIN 512	  /* bytes of a section in which one may lie */
 
 /* Whether 256 words are a dispatch table: all code, and exactly the unused opcodes' slots hold one shared address. */
 static bool is_table(const struct finder *f, const uint64_t *words)
@@ -131,23 +132,22 @@ static void take_table(struct finder *f, uint64_t addr, const uint64_t *words)
 	memcpy(f->table, words, sizeof(f->table));
 }
 
-static int find_table_in(struct finder *f, const struct elf_section *sec)
+static void find_table_in(struct finder *f, const struct elf_section *sec)
 {
-	uint64_t *words, at = (sec->addr + 7) & ~7ULL;
-	size_t n = (sec->addr + sec->size - at) / 8, run = 0;
+	uint64_t words[512]; /* the last 256 words stand in two halves, to be whole */
+	uint64_t at = (sec->addr + 7) & ~7ULL, n = (sec->addr + sec->size - at) / 8, run = 0;
 
-	words = malloc(n * sizeof(*words));
-	if (!words)
-		return diag_error(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		bool code = !elf_file__word(f->elf, at + 8 * i, &words[i]) && elf_file__is_code(f->elf, words[i]);
+	for (uint64_t i = 0; i < n && f->ncandidates < CANDIDATES_MAX; i++) {
+		uint64_t word = 0;
+		bool code = !elf_file__word(f->elf, at + 8 * i, &word) && elf_file__is_code(f->elf, word);
 
+		words[i % 256] = words[i % 256 + 256] = word;
 		run = code ? run + 1 : 0;
-		if (run >= 256 && is_table(f, &words[i - 255]))
-			take_table(f, at + 8 * (i - 255), &words[i - 255]);
+		if (run >= 256 && is_table(f, &words[(i + 1) % 256])) {
+			f->ncandidates++;
+			take_table(f, at + 8 * (i - 255), &words[(i + 1) % 256]);
+		}
 	}
-	free(words);
-	return 0;
 }
 
 /* A switch of a position-independent build has a table of 32-bit distances from itself, which ends behind the highest
@@ -181,7 +181,8 @@ static void find_switch_in(struct finder *f, const struct elf_section *sec)
 	uint64_t words[256];
 
 	for (uint64_t at = (sec->addr + 3) & ~3ULL; at - sec->addr < sec->size && !f->switches; at += 4)
-		f->switches = relative_table(f, sec, at, words) && agreed_frame_reg(f, words) != SITE_REG_NONE;
+		f->switches = relative_table(f, sec, at, words) && f->ncandidates++ < CANDIDATES_MAX &&
+			      agreed_frame_reg(f, words) != SITE_REG_NONE;
 }
 
 static bool holds_data(const struct finder *f, size_t i, struct elf_section *sec)
@@ -194,16 +195,19 @@ int site_find_table(struct finder *f)
 {
 	size_t n = elf_file__section_count(f->elf);
 	struct elf_section sec;
-	int err = 0;
+	uint64_t searched = 0;
 
-	for (size_t i = 0; i < n && !err; i++)
-		if (holds_data(f, i, &sec))
-			err = find_table_in(f, &sec);
-	if (err)
-		return err;
-	for (size_t i = 0; i < n && !f->set->ntables && !f->switches; i++)
-		if (holds_data(f, i, &sec))
+	for (size_t i = 0; i < n && searched < SITE_DATA_MAX; i++)
+		if (holds_data(f, i, &sec)) {
+			searched += sec.size;
+			find_table_in(f, &sec);
+		}
+	searched = 0;
+	for (size_t i = 0; i < n && searched < SITE_DATA_MAX && !f->set->ntables && !f->switches; i++)
+		if (holds_data(f, i, &sec)) {
+			searched += sec.size;
 			find_switch_in(f, &sec);
+		}
 	if (!f->set->ntables && f->switches)
 		return diag_error(-DIAG_UNSUPPORTED,
 				  "in build %s the opcodes of Python %u.%u are the cases of a switch "

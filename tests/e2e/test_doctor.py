@@ -133,7 +133,7 @@ def as_root(folder, python):
 
 @case
 def as_text(folder, python):
-    target = idle(folder, [python.path])
+    target = idle(folder, python.command)
     done = subprocess.run([harness.pylu_bpf(), 'doctor', '-p', str(target.pid)], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=harness.PATIENCE)
     text = done.stdout.decode()
@@ -148,7 +148,7 @@ def as_text(folder, python):
 
 @case
 def without_privileges(folder, python):
-    target = idle(folder, [python.path])
+    target = idle(folder, python.command)
     program = reachable(folder)
     for before, nnp in (become_nobody, False), (lambda: (libc.prctl(38, 1, 0, 0, 0), become_nobody()), True):
         doctor = Doctor(folder, '-p', str(target.pid), before=before, program=program)
@@ -169,7 +169,7 @@ def without_privileges(folder, python):
 @case
 def the_remedy_helps(folder, python):
     """What doctor tells a user to give to pylu-bpf is enough to profile a process of root's."""
-    target = idle(folder, [python.path])
+    target = idle(folder, python.command)
     program = reachable(folder)
     remedy = Doctor(folder, before=become_nobody, program=program).host['cap_bpf']['remedy']
     found = re.search(r'setcap ([a-z_,]+)\+ep (\S+)$', remedy)
@@ -188,7 +188,7 @@ def the_remedy_helps(folder, python):
 
 @case
 def one_capability_less(folder, python):
-    target = idle(folder, [python.path])
+    target = idle(folder, python.command)
     effects = {'cap_bpf': ('no', 4), 'cap_perfmon': ('no', 4), 'cap_sys_ptrace': ('limited', 4),
                'cap_dac_read_search': ('limited', 0), 'cap_checkpoint_restore': ('limited', 0)}
     for name, (status, code) in effects.items():
@@ -207,7 +207,7 @@ def one_capability_less(folder, python):
 
 @case
 def seccomp_filters(folder, python):
-    target = idle(folder, [python.path])
+    target = idle(folder, python.command)
     for action, word in ('refuse', 'Operation not permitted'), ('kill', 'kills'):
         for call in CALLS:
             before = filtering(action, call)
@@ -227,7 +227,7 @@ def seccomp_filters(folder, python):
 
 @case
 def namespaces_of_ours(folder, python):
-    target = idle(folder, [python.path])
+    target = idle(folder, python.command)
     for lead, name in (['unshare', '-p', '-f', '--mount-proc'], 'pid_namespace'), (['unshare', '-U', '-r'], 'user_namespace'):
         if subprocess.run(lead + ['true'], stderr=subprocess.DEVNULL).returncode:
             print('SKIP: %s is not permitted here' % ' '.join(lead), flush=True)
@@ -288,7 +288,7 @@ def usage(folder, python):
 @case
 def a_process(folder, python):
     """What is said of an interpreter is so in the process, and saying it changes nothing."""
-    target = idle(folder, [python.path])
+    target = idle(folder, python.command)
     cache = os.path.join(folder, 'cache')
     env = dict(os.environ, XDG_CACHE_HOME=cache)
     os.mkdir(cache)
@@ -302,22 +302,34 @@ def a_process(folder, python):
     check(found['command'].endswith('target.py'), 'command: %s' % found['command'])
     new = python.version >= (3, 11)
     chosen = [b['name'] for b in found['backends'] if b['chosen'] and b['works']]
-    check(chosen == ['opcode' if new else 'frame'] and len(found['backends']) == 2, 'backends: %s' % found['backends'])
+    check(chosen == ['opcode' if new else 'frame'] and len(found['backends']) == 3, 'backends: %s' % found['backends'])
+    usdt = python.version >= (3, 15) and 'Name: function__entry\n' in readelf(found['build'], target.pid)
+    works = {b['name']: b['works'] for b in found['backends']}
+    check(works == {'opcode': new, 'frame': not new, 'usdt': usdt}, 'backends that work: %s' % works)
     check(isinstance(checks['dispatch_table']['value'], int) == new, 'table: %s' % checks['dispatch_table'])
     doctor.expect('layout', 'ok', '%d.%d' % python.version[:2], checks=checks)
-    for name in 'mount_namespace', 'pid_namespace', 'user_namespace':
-        check(checks[name]['value'] is True, '%s: %s' % (name, checks[name]))
+    for name, ours in ('mount_namespace', python.root == '/'), ('pid_namespace', True), ('user_namespace', True):
+        check(checks[name]['value'] is ours, '%s: %s' % (name, checks[name]))
     build_is_so(found['build'], target.pid)
     sites_are_so(found, target.pid)
     proof_is_so(folder, doctor, target, env, cache)
     finish(target)
 
 
+def seen_from_here(path, pid):
+    return '/proc/%d/root%s' % (pid, path)
+
+
+def readelf(build, pid):
+    return subprocess.run(['readelf', '-nSW', seen_from_here(build['path'], pid)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+
+
 def build_is_so(build, pid):
-    with open(build['path'], 'rb') as f:
+    path = seen_from_here(build['path'], pid)
+    with open(path, 'rb') as f:
         head = f.read(18)
     check(build['position_independent'] == (head[16] == 3), 'position_independent: %s' % build)
-    said = subprocess.run(['readelf', '-nSW', build['path']], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+    said = readelf(build, pid)
     check('Build ID: %s' % build['build_id'] in said, 'the build-id is not %s' % build['build_id'])
     check(build['stripped'] == (' .symtab ' not in said), 'stripped: %s' % build)
     check(not build['deleted'], 'deleted: %s' % build)
@@ -327,7 +339,7 @@ def sites_are_so(found, pid):
     """The bytes at the sites' addresses in the process are those at their places in the file; emulated is what the
     kernel's list says; registers have names."""
     check(found['sites'], 'no sites')
-    with open('/proc/%d/mem' % pid, 'rb') as mem, open(found['build']['path'], 'rb') as file:
+    with open('/proc/%d/mem' % pid, 'rb') as mem, open(seen_from_here(found['build']['path'], pid), 'rb') as file:
         for site in found['sites']:
             mem.seek(site['runtime_address'])
             file.seek(site['file_offset'])
@@ -357,7 +369,7 @@ def proof_is_so(folder, doctor, target, env, cache):
 
 @case
 def several_interpreters(folder, python):
-    target = Target([python.path, '-c', PRELUDE + """
+    target = Target(python.command + ['-c', PRELUDE + """
 try:
     import _interpreters as sub
 except ImportError:
@@ -382,7 +394,7 @@ def in_other_namespaces(folder, python):
     lead = ['unshare', '-m', '-p', '-f', '--kill-child']
     if subprocess.run(lead + ['true'], stderr=subprocess.DEVNULL).returncode:
         raise Skipped('%s is not permitted here' % ' '.join(lead))
-    target = idle(folder, lead + [python.path])
+    target = idle(folder, lead + python.command)
     with open('/proc/%d/task/%d/children' % (target.pid, target.pid)) as f:
         pid = f.read().split()[0]
     doctor = Doctor(folder, '-p', pid)
@@ -463,7 +475,7 @@ def that_cannot_be_profiled(folder, python):
     gone = subprocess.Popen(['true'])
     gone.wait()
     sleeper = Target(['sleep', '600'])
-    target = idle(folder, [python.path])
+    target = idle(folder, python.command)
     for pids, status, word in (([gone.pid], 1, 'no process'), ([sleeper.pid], 3, 'no CPython interpreter'), ([2], 3, ' 2 '),
                                ([gone.pid, sleeper.pid, target.pid], 3, '1 of the 3 processes')):
         doctor = Doctor(folder, '-p', ','.join(map(str, pids)))

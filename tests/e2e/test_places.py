@@ -5,7 +5,6 @@ import os
 import subprocess
 
 import cases
-import harness
 import places
 from cases import PRELUDE, Result, case, sound, write
 from harness import Skipped, Target, check
@@ -47,17 +46,17 @@ def end(target):
 
 def library_is_open(python):
     """Whether another user may read what this interpreter needs."""
-    return subprocess.run([python.path, '-I', '-S', '-c', ''], preexec_fn=places.become(places.NOBODY),
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    places.files(python)
+    try:
+        return subprocess.run([python.path, '-I', '-S', '-c', ''], preexec_fn=places.become(places.NOBODY),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except PermissionError:
+        return False
 
 
 @case
 def another_user(folder, python):
-    try:
-        able = library_is_open(python)
-    except PermissionError:
-        able = False
-    if not able:
+    if not library_is_open(python):
         raise Skipped('%s is not for other users' % python.path)
     path = program(folder)
     target = Target([python.path, path], cwd=folder, preexec_fn=places.become(places.NOBODY))
@@ -71,17 +70,16 @@ def another_user(folder, python):
 @case
 def a_user_that_was_changed(folder, python):
     """A server that was started as root: its user may be unable to start the interpreter again."""
+    able = library_is_open(python)
     path = write(folder, 'target.py', PRELUDE + 'os.setgid(%d); os.setuid(%d)\n' % (places.NOBODY, places.NOBODY)
                  + PROGRAM[len(PRELUDE):])
     target = Target([python.path, path], cwd=folder)
     target.expect('ready')
     at, found = profile(folder, target, target.pid, path)
     end(target)
-    try:
-        able = library_is_open(python)
-    except PermissionError:     # of the executable's folder; the child of a proof is run by descriptor
-        able = False
-    return places.check_proved(at, found) if able else places.check_unproved(at, found, 'does not start by itself')
+    if able:
+        return places.check_proved(at, found)
+    return places.check_unproved(at, found, 'does not start by itself')
 
 
 @case
@@ -90,12 +88,12 @@ def a_mount_of_its_own(folder, python):
     places.need_namespaces('--mount')
     exe, library, stdlib = places.files(python)
     path = program(folder)
+    telling = places.TellingLibrary(folder, stdlib)
     hidden = os.path.join(folder, 'hidden')
-    for name in 'bin', 'lib':
-        os.makedirs(os.path.join(hidden, name))
+    os.mkdir(hidden)
     lines = ['set -e', 'mount --make-rprivate /', 'mount -t tmpfs none %s' % hidden, 'chmod 755 %s' % hidden,
              'mkdir %s/bin %s/lib' % (hidden, hidden), 'cp %s %s/bin/' % (exe, hidden),
-             'ln -s %s %s/lib/' % (stdlib, hidden)]
+             'ln -s %s %s/lib/%s' % (telling.path, hidden, os.path.basename(stdlib))]
     if library:
         lines += ['cp %s %s/lib/' % (library, hidden), 'export LD_LIBRARY_PATH=%s/lib' % hidden]
     lines.append('exec %s/bin/%s %s' % (hidden, os.path.basename(exe), path))
@@ -104,6 +102,7 @@ def a_mount_of_its_own(folder, python):
     check(not os.path.exists(os.path.join(hidden, 'bin', os.path.basename(exe))), 'the mount is seen from outside')
     said = places.check_proved(*profile(folder, target, target.pid, path))
     end(target)
+    telling.said()  # its library is to be found in that mount only
     return said
 
 
@@ -143,6 +142,7 @@ def another_root_of_root(folder, python):
 @case
 def a_root_that_was_left(folder, python):
     """A daemon that changed its root to an empty folder: its interpreter lies outside."""
+    places.files(python)
     empty = os.path.join(folder, 'empty')
     os.mkdir(empty)
     path = write(folder, 'target.py', PRELUDE + 'os.chroot(%r); os.chdir("/")\n' % empty + PROGRAM[len(PRELUDE):])
@@ -153,66 +153,31 @@ def a_root_that_was_left(folder, python):
     return said
 
 
-CHILD = '''
-import posix as _posix, sys as _sys
-if b'pylu_trial' in (lambda fd: _posix.read(fd, 1 << 20))(_posix.open('/proc/self/cmdline', 0)):
-    _said = _posix.read(_posix.open('/proc/self/status', 0), 1 << 16)
-    for _name in 'net', 'pid', 'ipc', 'mnt':
-        _said += b'ns_' + _name.encode() + b':\\t' + _posix.readlink('/proc/self/ns/' + _name).encode() + b'\\n'
-    try:
-        _posix.open(%r, _posix.O_WRONLY | _posix.O_CREAT)
-        _posix.write(_posix.open(%r, _posix.O_WRONLY), b'x')
-        _said += b'wrote:\\tyes\\n'
-    except OSError:
-        _said += b'wrote:\\tno\\n'
-    _posix.write(_posix.open(%r, 1), _said)
-'''
-
-
 @case
 def what_the_child_may_do(folder, python):
     """Its standard library is the target's, and might do anything: it must be able to do nothing."""
     copy = places.Copy(python, folder)
-    stdlib = os.readlink(copy.stdlib)
-    user = places.NOBODY
-    try:
-        able = library_is_open(python)
-    except PermissionError:
-        able = False
-    if not able:
+    if not library_is_open(python):
         raise Skipped('%s is not for other users' % python.path)
+    library = places.TellingLibrary(folder, os.readlink(copy.stdlib))
     os.unlink(copy.stdlib)
-    os.mkdir(copy.stdlib)
-    for name in os.listdir(stdlib):
-        if name != 'encodings':
-            os.symlink(os.path.join(stdlib, name), os.path.join(copy.stdlib, name))
-    pipe, file = os.path.join(folder, 'pipe'), os.path.join(folder, 'file')
-    encodings = os.path.join(copy.stdlib, 'encodings')
-    os.mkdir(encodings)
-    for name in os.listdir(os.path.join(stdlib, 'encodings')):
-        if name.endswith('.py'):
-            with open(os.path.join(stdlib, 'encodings', name), 'rb') as f, open(os.path.join(encodings, name), 'wb') as g:
-                g.write(f.read() + ((CHILD % (file, file, pipe)).encode() if name == '__init__.py' else b''))
-    os.mkfifo(pipe)
-    os.chmod(pipe, 0o666)
-    reader = os.open(pipe, os.O_RDWR)
+    os.symlink(library.path, copy.stdlib)
     os.chmod(folder, 0o777)
     path = write(folder, 'target.py', PROGRAM)
-    target = Target([copy.exe, path], cwd=folder, env=copy.env, preexec_fn=places.become(user))
+    target = Target([copy.exe, path], cwd=folder, env=copy.env, preexec_fn=places.become(places.NOBODY))
     target.expect('ready')
     at, found = profile(folder, target, target.pid, path)
     end(target)
-    said = dict(line.split(':\t', 1) for line in os.read(reader, 1 << 16).decode().splitlines())
-    os.close(reader)
+    said = library.said()
     for name in 'Uid', 'Gid':
-        check(set(said[name].split()) == {str(user)}, '%s: %s' % (name, said[name]))
+        check(set(said[name].split()) == {str(places.NOBODY)}, '%s: %s' % (name, said[name]))
     check(not said['Groups'].split(), 'groups: %s' % said['Groups'])
     for name in 'CapInh', 'CapPrm', 'CapEff', 'CapAmb':
         check(int(said[name], 16) == 0, '%s: %s' % (name, said[name]))
     check(said['NoNewPrivs'] == '1', 'no_new_privs: %s' % said['NoNewPrivs'])
     for name in 'net', 'pid', 'ipc':
         check(said['ns_' + name] != os.readlink('/proc/self/ns/' + name), 'it shares our %s namespace' % name)
-    check(said['wrote'] == 'no' and (not os.path.exists(file) or not os.path.getsize(file)), 'it wrote to a file')
+    check(said['wrote'] == 'no' and not os.path.getsize(library.written), 'it wrote to a file')
     return places.check_proved(at, found)
 
 

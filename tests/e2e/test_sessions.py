@@ -142,7 +142,7 @@ for i in range(int(sys.argv[1])): f()
 gate('done')
 '''
     path = write(folder, 'target.py', PRELUDE + text)
-    targets = [Target([python.path, path, str(n)], cwd=folder) for n in (300, 500)]
+    targets = [Target(python.command + [path, str(n)], cwd=folder) for n in (300, 500)]
     for target in targets:
         target.expect('ready')
     session = Session(['-p', ','.join(str(t.pid) for t in targets), '**'], os.path.join(folder, 'profile.json')).watching()
@@ -161,7 +161,7 @@ gate('done')
 @case
 def a_command(folder, python):
     path = write(folder, 'target.py', 'def f(): return 1\nfor i in range(300): f()\nprint("said", flush=True)\n')
-    session = Session(['**', '--', python.path, path], os.path.join(folder, 'profile.json'))
+    session = cases.run_command(folder, python, ['**'], path)
     profile = session.result()
     sound(profile, False)
     Result(profile, path).expect({'f': 300})
@@ -200,9 +200,9 @@ gate('done')
 
 @case
 def greenlets(folder, python):
-    done = subprocess.run([python.path, '-c', 'import greenlet'], stderr=subprocess.DEVNULL)
+    done = subprocess.run(python.command + ['-c', 'import greenlet'], stderr=subprocess.DEVNULL)
     if done.returncode:
-        raise Skipped('the module greenlet is not installed for %s' % python.text)
+        raise Skipped('the module greenlet is not installed for %s' % python.name)
     result, _ = watch(folder, python, '''
 import greenlet
 def f(): return 1

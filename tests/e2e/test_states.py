@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """States of an interpreter that change what the probes see: several interpreters in one process, the JIT compiler."""
 import os
-import re
 
 import cases
 import harness
@@ -180,20 +179,16 @@ def main(rounds):
 '''
 
 
-def has_jit(python):
-    found = cases.output(python, 'import sys; print(int(hasattr(sys, "_jit") and sys._jit.is_available()))')
-    if found.strip() != '1':
-        raise Skipped('Python %s of %s has no JIT compiler' % (python.text, python.path))
-
-
-def jit_on():
-    return dict(os.environ, PYTHON_JIT='1')
+def sees_jit(python):
+    cases.needs_jit(python)
+    if harness.backend == 'usdt':
+        raise Skipped('static probes see nothing of compiled traces: that they are refused is for test_usdt to show')
 
 
 @case
 def jit_counts_every_call(folder, python):
     """Compiled traces hide starts; ends tell. Plain functions come out exactly, without times."""
-    has_jit(python)
+    sees_jit(python)
     target, path = start(folder, python, HOT + '''
 sys.setrecursionlimit(300)
 def compiled(n):
@@ -204,7 +199,7 @@ main(200)
 gate('ready')
 main(2000)
 gate('done', compiled(20000))
-''', env=jit_on())
+''', env=cases.jit_on())
     target.expect('ready')
     session = Session(['-p', str(target.pid), '__main__.**'], os.path.join(folder, 'profile.json')).watching()
     target.go()
@@ -231,9 +226,9 @@ gate('done', compiled(20000))
 @case
 def jit_of_a_command(folder, python):
     """The JIT is switched on while the interpreter starts, after its first calls."""
-    has_jit(python)
+    sees_jit(python)
     path = cases.write(folder, 'command.py', HOT + 'main(500)\n')
-    session = Session(['__main__.**', '--'] + cases.command(python, path), os.path.join(folder, 'profile.json'), env=jit_on())
+    session = cases.run_command(folder, python, ['__main__.**'], path, env=cases.jit_on())
     profile = session.result()
     result = Result(profile, path)
     check(profile['processes'][0]['jit'], 'the JIT is not mentioned')
@@ -243,23 +238,18 @@ def jit_of_a_command(folder, python):
 @case
 def hidden_starts_are_refused(folder, python):
     """A build that hides calls without saying so: here one whose JIT flag is cleared behind its compiled traces."""
-    has_jit(python)
-    with open(os.path.join(harness.ROOT, 'userspace', 'layout_table.c')) as table:
-        rows = re.findall(r'\.major = 3, \.minor = %d, \.debug = %d,(.*?)\n\t\}' % (
-            python.version[1], int(cases.output(python, 'import sys; print(int(hasattr(sys, "gettotalrefcount")))'))),
-            table.read(), re.S)
-    flag = re.search(r'\.interp_jit = (\d+)', rows[0]).group(1)
+    sees_jit(python)
     target, path = start(folder, python, HOT + '''
 import ctypes
 ctypes.pythonapi.PyInterpreterState_Get.restype = ctypes.c_void_p
 main(200)
-flag = ctypes.c_ubyte.from_address(ctypes.pythonapi.PyInterpreterState_Get() + %s)
+flag = ctypes.c_ubyte.from_address(ctypes.pythonapi.PyInterpreterState_Get() + %d)
 assert flag.value == 1, flag.value
 flag.value = 0
 gate('ready')
 main(2000)
 gate('done')
-''' % flag, env=jit_on())
+''' % cases.jit_flag_offset(python), env=cases.jit_on())
     target.expect('ready')
     session = Session(['-p', str(target.pid), '__main__.**'], os.path.join(folder, 'profile.json')).watching()
     target.go()

@@ -504,6 +504,7 @@ static struct feature_target *a_target(void)
 	t->stripped = true;
 	t->bias = 4096;
 	t->backend = t->sites.backend = "opcode";
+	t->backends = 1;
 	t->sites.n = 2;
 	t->sites.sites[0] = (struct site){ .kind = SITE_OPCODE_RESUME,
 					   .what = "RESUME",

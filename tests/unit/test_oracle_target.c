@@ -161,6 +161,9 @@ static void test_bias(pid_t pid)
 
 static void test_process(const char *path)
 {
+	const char *options[] = { "-I", "-S", "-c", "import sys; print(1, flush=True); sys.stdin.read()", NULL };
+	const char *argv[INTERPRETERS_ARGS + 5];
+	size_t n = interpreters_command(path, argv);
 	int in[2], out[2];
 	char byte;
 	pid_t pid;
@@ -171,14 +174,16 @@ static void test_process(const char *path)
 	if (pid == 0) {
 		dup2(in[0], 0);
 		dup2(out[1], 1);
-		execl(path, path, "-I", "-S", "-c", "import sys; print(1, flush=True); sys.stdin.read()", NULL);
+		memcpy(argv + n, options, sizeof(options));
+		execv(argv[0], (char *const *)argv);
 		_exit(127);
 	}
 	close(in[0]);
 	close(out[1]);
 	if (CHECK(read(out[0], &byte, 1) == 1)) {
 		CHECK(test_maps(pid) > 1);
-		test_bias(pid);
+		if (n == 1) /* bcc does not find its way into another root */
+			test_bias(pid);
 	} else {
 		fprintf(stderr, "  %s does not run\n", path);
 	}
