@@ -60,7 +60,7 @@ int pyobj_each_function(struct pyobj_reader *r, int (*fn)(const struct pyfunc *f
 
 /* The qualified name of one code object by the same search, limited to the module whose globals dict is `globals`
  * (for versions whose code objects have none). Answers are kept; a code object that is not found makes the module be
- * read anew, for at most a tenth of the time. 0, or -ENOENT. */
+ * read anew, at most once a second. 0, or -ENOENT. */
 int pyobj__qualname(struct pyobj_reader *r, uint64_t globals, uint64_t code, char *buf, size_t size);
 
 /* Lets the next question for a qualified name read every module anew, however short ago it was read. */

@@ -15,8 +15,7 @@
 
 #define NAMES_MAX 1000000
 #define NAMES_BYTES_MAX (UINT64_C(1) << 27)
-#define WALKS_FREE_MS 50 /* for walks of one module at once, and then this part of the time */
-#define WALKS_SHARE 10
+#define AGAIN_MS 1000
 #define TRIES 5
 
 struct name {
@@ -24,19 +23,12 @@ struct name {
 	uint32_t line;
 };
 
-/* The walks of one module. */
-struct walks {
-	uint64_t first_us, spent_us;
-};
-
 struct pyobj_names {
 	struct addrmap codes;	/* code object -> names[] */
-	struct addrmap modules; /* globals -> walks[] */
+	struct addrmap modules; /* globals -> when they were last walked, in ms, modulo 2^32 */
 	struct name *names;	/* owned */
 	size_t n, cap;
-	uint64_t bytes;	     /* of all names */
-	struct walks *walks; /* owned */
-	size_t nwalks;
+	uint64_t bytes; /* of all names */
 };
 
 struct listing {
@@ -81,7 +73,6 @@ void pyobj_names__free(struct pyobj_names *names)
 	for (size_t i = 0; i < names->n; i++)
 		free(names->names[i].qualname);
 	free(names->names);
-	free(names->walks);
 	addrmap__clear(&names->codes);
 	addrmap__clear(&names->modules);
 	free(names);
@@ -149,35 +140,12 @@ static int recall(struct pyobj_reader *r, uint64_t code, char *buf, size_t size)
 	return 0;
 }
 
-static uint64_t now_us(void)
+static uint32_t now_ms(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* What is known of the walks of a module, or NULL. */
-static struct walks *walks_of(struct pyobj_names *names, uint64_t globals)
-{
-	uint32_t index = (uint32_t)names->nwalks;
-	struct walks *bigger;
-	int added;
-
-	if ((names->nwalks & (names->nwalks - 1)) == 0) {
-		bigger = realloc(names->walks, (names->nwalks ? 2 * names->nwalks : 1) * sizeof(*bigger));
-		if (!bigger)
-			return NULL;
-		names->walks = bigger;
-	}
-	added = addrmap__add(&names->modules, globals, &index);
-	if (added < 0)
-		return NULL;
-	if (added) {
-		names->walks[index] = (struct walks){ .first_us = now_us() };
-		names->nwalks++;
-	}
-	return &names->walks[index];
+	return (uint32_t)(t.tv_sec * 1000 + t.tv_nsec / 1000000);
 }
 
 static int keep_one(const struct walk_func *f, void *ctx)
@@ -185,31 +153,25 @@ static int keep_one(const struct walk_func *f, void *ctx)
 	return pyobj_names__keep(ctx, f);
 }
 
-/* Walks the module anew. A module that is just being imported gains functions from one walk to the next; one that is large
- * and does not list the functions that run with it would be walked for each of them, so the time for that is bounded. 0,
- * -EAGAIN when it is used up, or what the walk failed with. */
+/* Walks the module anew, unless that was done a moment ago. 0, -EAGAIN, or what the walk failed with. */
 static int refresh(struct pyobj_reader *r, uint64_t globals)
 {
-	uint64_t begin = now_us();
-	struct walks *walks;
-	int err;
+	uint32_t now = now_ms(), last;
 
 	if (!r->names)
 		r->names = calloc(1, sizeof(*r->names));
-	walks = r->names ? walks_of(r->names, globals) : NULL;
-	if (!walks || walks->spent_us > WALKS_FREE_MS * 1000 + (begin - walks->first_us) / WALKS_SHARE)
+	if (!r->names || (!addrmap__get(&r->names->modules, globals, &last) && now - last < AGAIN_MS))
 		return -EAGAIN;
-	err = pyobj_walk(r, globals, keep_one, r);
-	walks->spent_us += now_us() - begin;
-	return err;
+	/* Kept before the walk: a module that cannot be read is not read for every code object either. */
+	if (addrmap__set(&r->names->modules, globals, now))
+		return -EAGAIN;
+	return pyobj_walk(r, globals, keep_one, r);
 }
 
 void pyobj_names__expire(struct pyobj_reader *r)
 {
-	if (!r->names)
-		return;
-	addrmap__clear(&r->names->modules);
-	r->names->nwalks = 0;
+	if (r->names)
+		addrmap__clear(&r->names->modules);
 }
 
 int pyobj__qualname(struct pyobj_reader *r, uint64_t globals, uint64_t code, char *buf, size_t size)
