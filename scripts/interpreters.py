@@ -13,7 +13,8 @@ TESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SYSTEM, PYENV = 'this system', 'pyenv'
 
 
-class Interpreter(collections.namedtuple('Interpreter', 'path command root version text include free_threaded origin build refused')):
+class Interpreter(collections.namedtuple('Interpreter', 'path command root version text include free_threaded origin build '
+                             'support why')):
     """
     path            the executable as this host sees it
     command         how it is started: a list, to which its arguments are added
@@ -22,7 +23,8 @@ class Interpreter(collections.namedtuple('Interpreter', 'path command root versi
     include         its headers as this host sees them, or None
     free_threaded   whether it is
     origin, build   where it comes from and how it was built, in words
-    refused         why pylu-bpf must refuse it, or None
+    support         'yes'; 'refused', pylu-bpf must refuse it; 'either', refuse it or count exactly
+    why             a regular expression for the reason that it gives, or ''
     """
 
     @property
@@ -78,7 +80,7 @@ def provided():
             yield Absent(text, origin, build, why)
             continue
         command = [path] if root == '/' else [os.path.join(TESTS, 'in-root'), root, inside]
-        yield Interpreter(path, command, root, None, None, None, None, origin, build, why if word == 'refused' else None)
+        yield Interpreter(path, command, root, None, None, None, None, origin, build, word, why)
 
 
 def absent():
@@ -118,7 +120,7 @@ def find(paths=None):
             continue
         seen.add(real)
         origin = PYENV if real.startswith(os.path.realpath(pyenv_root()) + os.sep) else SYSTEM
-        found = ask(known.get(path) or Interpreter(path, [path], '/', None, None, None, None, origin, None, None))
+        found = ask(known.get(path) or Interpreter(path, [path], '/', None, None, None, None, origin, None, 'yes', ''))
         if found:
             out.append(found)
     return sorted(out, key=lambda p: (p.version, p.path))

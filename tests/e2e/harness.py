@@ -342,7 +342,7 @@ class Suite:
         found = []
         first, last = BACKENDS[backend] if backend else (OLDEST, NEWEST)
         for python in interpreters.find(self.arguments.python):
-            if python.refused or python.free_threaded:
+            if python.support != 'yes' or python.free_threaded:
                 continue  # see test_refused
             if python.variant and not variants and not self.arguments.python:
                 continue
@@ -355,17 +355,17 @@ class Suite:
         return found
 
     def refused(self):
-        """Those that pylu-bpf must refuse although it knows their version."""
+        """Those that pylu-bpf must refuse, or may, although it knows their version."""
         found = interpreters.find(self.arguments.python)
-        return [python for python in found if python.refused and OLDEST <= python.version[:2] <= NEWEST]
+        return [python for python in found if python.support != 'yes' and OLDEST <= python.version[:2] <= NEWEST]
 
     def note_skip(self, reason):
         self.skipped += 1
         print('SKIP: %s' % reason, flush=True)
 
-    def run(self, name, function, *args, python=None, good='passed'):
+    def run(self, name, function, *args, python=None, unwatched='passed'):
         """One case. `function(folder, *args)` raises Failed or Skipped, or returns a text for its line or None. It counts for
-        `python`, when that is given, and as `good` when it passes."""
+        `python`, when that is given; a good one that left no profile as `unwatched`."""
         folder = tempfile.mkdtemp(prefix='pylu-e2e-')
         begun = time.monotonic()
         backends.clear()
@@ -380,7 +380,7 @@ class Suite:
             what = str(error) if isinstance(error, Failed) else traceback.format_exc()
             print('FAILED: %s: %s' % (name, what), flush=True)
         else:
-            outcome = good
+            outcome = 'passed' if backends else unwatched
             self.passed += 1
             print('ok: %s%s (%.1f s)' % (name, ': ' + said if said else '', time.monotonic() - begun), flush=True)
         if python:

@@ -18,7 +18,7 @@ class Mixture:
     def __init__(self, folder, python, name, scale=1):
         # One arena: else how much memory a thread's end leaves behind differs from run to run.
         env = dict(os.environ, MALLOC_ARENA_MAX='1', PYTHONDONTWRITEBYTECODE='1')
-        self.target = Target([python.path, MIXTURES, name, '--scale', str(scale)], cwd=folder, env=env)
+        self.target = Target(python.command + [MIXTURES, name, '--scale', str(scale)], cwd=folder, env=env)
         self.pid = self.target.pid
         self.counts = {'own': {}, 'raised': {}, 'children': {}}
         said, _, reason = self.target.expect('mixture').partition(' ')

@@ -145,7 +145,7 @@ gate('child', pid)
     target.go()
     child = target.expect('child')
     foreign = cases.write(folder, 'foreign.py', cases.PRELUDE + FORK_AS)
-    other = harness.Target([python.path, foreign, child])
+    other = harness.Target(python.command + [foreign, child])
     status, _, reason = other.expect('forked').partition(' ')
     if status == 'False':
         raise Skipped('no process can be started with a chosen id here (%s)' % reason)

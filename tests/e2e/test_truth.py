@@ -35,7 +35,7 @@ def as_profile(truth, counters):
     for parent, key, (starts, raised) in truth.rows:
         qualname, module, flags = truth.about.get(key, [(None, None, 0)])[0]
         call = {'function': '%s.%s' % (module, qualname or key[2]), 'file': key[0], 'line': key[1], 'hits': starts,
-                'generator': bool(flags & compare.GENERATOR), 'complete': starts, 'raised': min(raised, starts),
+                'generator': bool(flags & compare.GENERATOR), 'complete': starts, 'untimed': 0, 'raised': min(raised, starts),
                 'running_at_start': 0, 'running_at_end': 0, 'suspended_at_end': 0, 'total_ns': starts, 'complete_ns': starts,
                 'self_ns': 0, 'elapsed_ns': 0, 'min_ns': 1 if starts else 0, 'max_ns': 1 if starts else 0,
                 'log2_ns': [starts] if starts else [], 'children': []}
