@@ -3,11 +3,13 @@
 # Ninja is the default because scripts/setup installs it; an existing build folder keeps its generator.
 BUILD = build
 SANITIZE_BUILD = build-sanitize
+FUZZ_BUILD = build-fuzz
 GENERATOR = Ninja
 PREFIX = /usr/local
+MINUTES = 10
 configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,-G $(GENERATOR)) $(2)
 
-.PHONY: help build demo test bench sanitize format check-format install clean
+.PHONY: help build demo test bench soak fuzz sanitize format check-format install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -23,8 +25,9 @@ demo: ## profile a Django site under load, print the call tree, leave a flame gr
 	$(MAKE) --no-print-directory build
 	scripts/demo $(BUILD)/cli/pylu-bpf
 
-test: ## everything: build, formatting, unit tests (also with sanitizers), BPF programs, whole processes
+test: ## everything: build, formatting, unit tests (also with sanitizers), fuzzing for FUZZ_SECONDS (75), BPF programs, whole processes
 	scripts/setup
+	tests/interpreters
 	$(MAKE) --no-print-directory build build-sanitize
 	scripts/test $(BUILD) $(SANITIZE_BUILD):unit
 
@@ -32,8 +35,16 @@ bench: build ## the figures that the documentation quotes
 	scripts/setup
 	bench/run $(BUILD)/cli/pylu-bpf
 
+soak: build ## targets that are hard to watch, for MINUTES=N, on PYTHON=PATH or all interpreters: all must stay right
+	scripts/setup
+	PYLU_BPF=$(abspath $(BUILD))/cli/pylu-bpf tests/soak/soak --minutes $(MINUTES) $(if $(PYTHON),--python $(PYTHON))
+
 sanitize: build-sanitize ## unit tests under the address and undefined behaviour sanitizers
 	scripts/test $(SANITIZE_BUILD):unit
+
+fuzz: ## all fuzzers for MINUTES (10) together; what they find is kept in a temporary folder
+	scripts/setup build test
+	scripts/fuzz --seconds $$(($(MINUTES) * 60)) --keep
 
 .PHONY: build-sanitize
 build-sanitize:
@@ -51,4 +62,4 @@ install: build ## into PREFIX (default /usr/local), below DESTDIR
 	cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built
-	rm -rf $(BUILD) $(SANITIZE_BUILD)
+	rm -rf $(BUILD) $(SANITIZE_BUILD) $(FUZZ_BUILD)

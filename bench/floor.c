@@ -3,7 +3,7 @@
  * at which `pylu-bpf profile` attaches, in the same way, until its standard input is closed. The benchmark's other side;
  * it measures nothing itself.
  *
- *   bench-floor PID      prints one line for each site, then 'attached'
+ *   bench-floor PID [BACKEND]      prints one line for each site, then 'attached'
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@
 #include "skel.h"
 #include "target.h"
 
-static int find_sites(const struct target *t, struct site_set *sites)
+static int find_sites(const struct target *t, const char *backend, struct site_set *sites)
 {
 	struct layout layout;
 	const struct opmap *opmap = opmap__find(t->version.major, t->version.minor);
@@ -30,7 +30,7 @@ static int find_sites(const struct target *t, struct site_set *sites)
 	if (layout__of_file(t->elf, &t->version, &layout, NULL) || !opmap)
 		return diag_error(-DIAG_UNSUPPORTED, "%s is Python %s, which is not known", t->interp_path,
 				  t->version.text);
-	return site_set__find(t->elf, &layout, opmap, sites);
+	return site_set__find(t->elf, &layout, opmap, backend, sites);
 }
 
 /* Loads `empty` alone: the other programs are not what is compared. */
@@ -50,7 +50,7 @@ static int load(struct pylu **out, bool multi)
 	return err ? diag_error(err, "the kernel refused the BPF program: %s", strerror(-err)) : 0;
 }
 
-static int run(pid_t pid)
+static int run(pid_t pid, const char *backend)
 {
 	bool multi = probe_multi_supported();
 	struct probe_point points[SITE_MAX];
@@ -63,11 +63,15 @@ static int run(pid_t pid)
 
 	if (err)
 		return err;
-	err = find_sites(t, &sites);
+	err = find_sites(t, backend, &sites);
 	if (err)
 		goto out;
 	for (size_t i = 0; i < sites.n; i++) {
-		points[i] = (struct probe_point){ .file_offset = sites.sites[i].file_offset, .cookie = i };
+		points[i] = (struct probe_point){
+			.file_offset = sites.sites[i].file_offset,
+			.cookie = i,
+			.ref_ctr_offset = sites.sites[i].semaphore_offset,
+		};
 		printf("site %s %s\n", sites.sites[i].what, sites.sites[i].emulated ? "emulated" : "single-stepped");
 	}
 	err = load(&skel, multi);
@@ -88,11 +92,11 @@ out:
 
 int main(int argc, char **argv)
 {
-	int pid = argc == 2 ? atoi(argv[1]) : 0;
+	int pid = argc == 2 || argc == 3 ? atoi(argv[1]) : 0;
 
 	if (pid <= 0) {
-		fprintf(stderr, "Usage: bench-floor PID\n");
+		fprintf(stderr, "Usage: bench-floor PID [BACKEND]\n");
 		return 2;
 	}
-	return diag_exit_status(run(pid));
+	return diag_exit_status(run(pid, argc == 3 ? argv[2] : NULL));
 }

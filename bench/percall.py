@@ -28,9 +28,9 @@ def hits_of(profile, function):
     return found
 
 
-def profiled(target, options, pattern, hits):
+def profiled(target, options, pattern, hits, backend):
     """One run under pylu-bpf, which must have counted what was called: a wrong profile's speed is of no interest."""
-    with Profile(options.pylu_bpf, [target.pid], [pattern]) as profile:
+    with Profile(options.pylu_bpf, [target.pid], [pattern], backend=backend) as profile:
         ns = sample(target)
         profile.stop()
         if hits_of(profile, '__main__.leaf') != hits:
@@ -38,22 +38,22 @@ def profiled(target, options, pattern, hits):
     return ns
 
 
-def floored(target, options, sites):
-    with Floor(options.floor, target.pid) as floor:
+def floored(target, options, sites, backend):
+    with Floor(options.floor, target.pid, backend) as floor:
         sites[:] = floor.sites
         ns = sample(target)
         floor.stop()
     return ns
 
 
-def measure(python, options):
+def measure(python, options, backend):
     """The runs of each variant, the variants taking turns, and the sites."""
     sites, calls = [], 2 * ROUNDS * (SETTLE + SAMPLES)
     variants = {
         'bare': sample,
-        'floor': lambda target: floored(target, options, sites),
-        'full': lambda target: profiled(target, options, '**', calls),
-        'nothing': lambda target: profiled(target, options, 'no.such.module.**', 0),
+        'floor': lambda target: floored(target, options, sites, backend),
+        'full': lambda target: profiled(target, options, '**', calls, backend),
+        'nothing': lambda target: profiled(target, options, 'no.such.module.**', 0, backend),
     }
     runs = {name: [] for name in variants}
     with Target(python.path, 'calls', first=True) as target:
@@ -63,13 +63,22 @@ def measure(python, options):
     return runs, sites
 
 
+def ways(pythons):
+    """Each interpreter with the backend that fits, those from 3.15 on also with static probes."""
+    for python in pythons:
+        yield python, None
+        if python.version >= (3, 15):
+            yield python, 'usdt'
+
+
 def run(options):
     heading('Cost of a call, ns: a program that calls small functions, by its own clock')
     rows = [['Python', 'not probed', 'floor', "'**'", 'nothing matches', 'all emulated']]
     goals, added = [], []
-    for python in options.pythons:
-        runs, sites = measure(python, options)
-        name = '%s%s' % (python.text, ' (%s)' % python.path.split('/')[1] if python.path.startswith('/usr/') else '')
+    for python, backend in ways(options.pythons):
+        runs, sites = measure(python, options, backend)
+        name = '%s%s%s' % (python.text, ' (%s)' % python.path.split('/')[1] if python.path.startswith('/usr/') else '',
+                           ', %s' % backend if backend else '')
         stepped = [site.split()[0] for site in sites if site.endswith('single-stepped')]
         rows.append([name] + [summary(runs[v], '%.0f') for v in ('bare', 'floor', 'full', 'nothing')] +
                     ['no: ' + ', '.join(stepped) if stepped else 'yes, %d sites' % len(sites)])

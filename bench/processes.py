@@ -73,8 +73,8 @@ class Target(Child):
 class Floor(Child):
     """A BPF program that does nothing at the same sites. `sites`: 'what emulated' or 'what single-stepped'."""
 
-    def __init__(self, program, pid):
-        super().__init__([program, str(pid)], stdout=subprocess.PIPE)
+    def __init__(self, program, pid, backend=None):
+        super().__init__([program, str(pid)] + ([backend] if backend else []), stdout=subprocess.PIPE)
         lines = self.wait_for(self.process.stdout, 'attached')
         self.sites = [line[len('site '):] for line in lines if line.startswith('site ')]
 
@@ -88,11 +88,11 @@ class Profile(Child):
     `stop_ms`: from the interrupt until it ended, the result written. `cache`: the folder in which it remembers what it
     proved, if not the one that all of them share."""
 
-    def __init__(self, program, pids, patterns, raw=False, cache=None):
+    def __init__(self, program, pids, patterns, raw=False, cache=None, backend=None):
         self.output = tempfile.NamedTemporaryFile(prefix='pylu-bench-', suffix='.json')
         begun = time.monotonic()
         super().__init__([program, 'profile', '-p', ','.join(map(str, pids)), '-o', self.output.name] +
-                         ['--raw'] * raw + list(patterns), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                         ['--raw'] * raw + (['--backend', backend] if backend else []) + list(patterns), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                          env=dict(os.environ, PYLU_DEBUG='1', XDG_CACHE_HOME=cache or own_cache.name))
         self.said = self.wait_for(self.process.stderr, 'pylu-bpf: watching')
         self.startup_ms = (time.monotonic() - begun) * 1e3

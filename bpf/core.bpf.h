@@ -36,12 +36,15 @@ u32 frames_pressure; /* set by userspace when the frames map fills: ended frames
 
 /* Transient state of a thread. Freed by the kernel with the thread. */
 struct thread_state {
-	u32 slot;
+	u32 slot; /* of the interpreter that it runs */
+	u32 home; /* of its process */
 	u32 tid;
-	u32 node;	/* the thread's root in the call tree */
-	u32 index;	/* into thread_ours[] */
-	u64 ours_ns;	/* cost of this thread's probe hits */
-	u64 root_frame; /* outermost frame of the stack whose older frames are registered */
+	u32 node;		      /* the thread's root in the call tree */
+	u32 index;		      /* into thread_ours[] */
+	u64 ours_ns;		      /* cost of this thread's probe hits */
+	u64 root_frame;		      /* outermost frame of the stack whose older frames are registered */
+	struct wire_event_code event; /* room to describe a function in */
+	u64 tstate;		      /* Python's state of the thread, where it was found last */
 	u64 walk[WIRE_MAX_PREATTACH];
 };
 
@@ -58,6 +61,29 @@ struct { /* tgid -> slot */
 	__type(key, u32);
 	__type(value, u32);
 } tgids SEC(".maps");
+
+/* A function by its module, name, file, line and flags, within one process. */
+struct identity {
+	u64 hash[2];
+	u32 slot;
+	u32 line;
+};
+
+struct { /* -> function id */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WIRE_MAX_IDENTITIES);
+	__type(key, struct identity);
+	__type(value, u32);
+} identities SEC(".maps");
+
+struct { /* builtins | slot << 48 */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WIRE_MAX_PROCS);
+	__type(key, u64);
+	__type(value, struct wire_interp);
+} interps SEC(".maps");
 
 struct { /* code object | slot << 48 -> function id */
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -157,7 +183,31 @@ static __always_inline u64 *ours_of(const struct thread_state *thr)
 	return &thread_ours[thr->index & (WIRE_MAX_THREADS - 1)];
 }
 
-/* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room. */
+static __always_inline u64 read_u64(u64 addr)
+{
+	u64 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+static __always_inline u32 read_u32(u64 addr)
+{
+	u32 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+static __always_inline u8 read_u8(u64 addr)
+{
+	u8 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+/* Finds a node of the call tree, or makes it. Its id, or 0 when there is no room for it, or was none for its parent. */
 __noinline u32 node_id(u32 parent, u32 func)
 {
 	struct wire_node_key key = { parent, func };
@@ -165,6 +215,8 @@ __noinline u32 node_id(u32 parent, u32 func)
 
 	if (likely(node))
 		return node->id;
+	if (!parent || next_node >= WIRE_MAX_NODES)
+		return 0;
 
 	struct wire_node fresh = {};
 
@@ -174,11 +226,26 @@ __noinline u32 node_id(u32 parent, u32 func)
 	return fresh.id;
 }
 
+/* Gives the thread its root in the call tree of its slot, and tells userspace of it. */
+static __noinline void thread_place(struct thread_state *thr, u32 index)
+{
+	struct wire_event_thread *event;
+
+	thr->node = node_id(WIRE_NODE_THREAD | thr->slot, thr->tid);
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event)
+		return;
+	event->type = WIRE_EVENT_THREAD;
+	event->slot = thr->slot;
+	event->tid = thr->tid;
+	event->index = index;
+	bpf_ringbuf_submit(event, 0);
+}
+
 static __noinline struct thread_state *thread_new(struct task_struct *task)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 tgid = id >> 32;
-	struct wire_event_thread *event;
 	struct thread_state *thr;
 	u32 *slot = bpf_map_lookup_elem(&tgids, &tgid);
 
@@ -189,22 +256,14 @@ static __noinline struct thread_state *thread_new(struct task_struct *task)
 		proc_of(*slot)->stats.lost_events++;
 		return NULL;
 	}
-	thr->slot = *slot;
+	thr->slot = thr->home = *slot;
 	thr->tid = (u32)id;
 	thr->index = __sync_fetch_and_add(&next_thread, 1) & (WIRE_MAX_THREADS - 1);
-	thr->node = node_id(WIRE_NODE_THREAD | *slot, (u32)id);
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (event) {
-		event->type = WIRE_EVENT_THREAD;
-		event->slot = *slot;
-		event->tid = (u32)id;
-		event->index = thr->index;
-		bpf_ringbuf_submit(event, 0);
-	}
+	thread_place(thr, thr->index);
 	return thr;
 }
 
-/* The state of the running thread, the hit counted; NULL when it is none of ours or nothing is recorded yet. */
+/* The state of the running thread, the hit's cost added; NULL when it is none of ours or nothing is recorded yet. */
 static __always_inline struct thread_state *thread_enter(const struct wire_site *site)
 {
 	struct task_struct *task;
@@ -220,7 +279,6 @@ static __always_inline struct thread_state *thread_enter(const struct wire_site 
 			return NULL;
 	}
 	*ours_of(thr) += site->cost_ns;
-	proc_of(thr->slot)->hits++;
 	return thr;
 }
 

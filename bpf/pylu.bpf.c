@@ -21,40 +21,84 @@ struct hit {
 	u64 frame;
 };
 
-/* 3.11 on, at RESUME and its specialised and instrumented forms; to 3.10 behind the prologue of the evaluation
- * function. */
-static __always_inline void on_start(const struct hit *h, int opcode)
+/* Whether the running thread has an exception set. */
+static __always_inline int exception_set(const struct hit *h)
 {
+	u64 tstate;
+
+	if (h->site->outcome != WIRE_OUTCOME_ASK)
+		return h->site->outcome == WIRE_OUTCOME_RAISED;
+	tstate = h->site->tstate_reg != WIRE_REG_NONE ? reg_get(h->ctx, h->site->tstate_reg)
+						      : tstate_running(h->thr, h->b, h->frame);
+	return read_u64(tstate + h->b->tstate_exc) != 0;
+}
+
+enum generator_step {
+	GENERATOR_STARTS,
+	GENERATOR_GOES_ON,
+	GENERATOR_NEITHER,
+};
+
+/* What the beginning of a generator's code means. `instr` gets the RESUME at which it starts, from 3.11 on. */
+static __always_inline enum generator_step generator_step(const struct hit *h, u8 state, u64 *instr)
+{
+	s32 place;
+
+	switch (h->site->kind) {
+	case WIRE_SITE_ENTER:
+		if ((s32)read_u32(h->frame + h->b->frame_lasti) >= 0)
+			return GENERATOR_GOES_ON;
+		/* Thrown into before it started: it will run nothing. */
+		return exception_set(h) ? GENERATOR_NEITHER : GENERATOR_STARTS;
+	case WIRE_SITE_USDT_ENTRY:
+		if (makes_generator(h->b, h->frame, state))
+			return GENERATOR_NEITHER;
+		/* It stands where it yielded, at a RESUME, or at the one instruction before that of its start. */
+		*instr = frame_instr(h->b, h->frame);
+		place = resume_place(h->b, *instr);
+		*instr += 2;
+		break;
+	default:
+		*instr = frame_instr(h->b, h->frame);
+		place = resume_place(h->b, *instr);
+		/* The frame that makes a generator expression's generator is not yet the generator's. */
+		if (place == h->b->resume_creates)
+			return GENERATOR_NEITHER;
+	}
+	return place ? GENERATOR_GOES_ON : GENERATOR_STARTS;
+}
+
+/* 3.11 on, at RESUME and its specialised and instrumented forms, or where a static probe is; to 3.10 behind the prologue
+ * of the evaluation function. */
+static __always_inline void on_start(const struct hit *h)
+{
+	enum generator_step step = GENERATOR_STARTS;
+	u8 state, several = proc_of(h->thr->home)->several;
 	struct frame_head head;
 	u64 instr = 0, now;
-	int again = 0;
 	u32 func;
-	u8 state;
 
 	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
 		return;
 	stack_first(h->thr, h->b, head.previous);
-	func = code_func(h->b, h->frame, head.code, h->thr->slot, &state);
+	func = code_func(h->thr, h->b, h->frame, head.code, &state);
+	/* A second interpreter was just met: this frame may be its first. */
+	if (unlikely(proc_of(h->thr->home)->several != several)) {
+		if (thread_in_interp(h->thr, h->b, h->frame))
+			return;
+		stack_first(h->thr, h->b, head.previous);
+		func = code_func(h->thr, h->b, h->frame, head.code, &state);
+	}
 	if (!func || state & WIRE_FUNC_NOMATCH)
 		return;
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
-	if (state & WIRE_FUNC_GENERATOR) {
-		if (opcode)
-			again = resume_place(h->b, instr = frame_instr(h->b, h->frame));
-		else
-			again = (s32)read_u32(h->frame + h->b->frame_lasti) >= 0;
-		/* The frame that makes a generator expression's generator is not yet the generator's. */
-		if (opcode && again == h->b->resume_creates)
-			return;
-		/* Thrown into before it started: it will run nothing. */
-		if (!opcode && !again && exception_set(h->ctx, h->site, h->b))
-			return;
-	}
-	if (again)
-		event_resume(h->thr, h->b, h->frame, &head, func, now);
-	else
+	if (state & WIRE_FUNC_GENERATOR)
+		step = generator_step(h, state, &instr);
+	if (step == GENERATOR_STARTS)
 		event_start(h->thr, h->b, h->frame, &head, func, state, instr, now);
+	else if (step == GENERATOR_GOES_ON)
+		event_resume(h->thr, h->b, h->frame, &head, func, now);
 }
 
 static __always_inline void on_yield(const struct hit *h)
@@ -67,17 +111,81 @@ static __always_inline void on_yield(const struct hit *h)
 	frame_suspend(h->thr, rec, bpf_ktime_get_ns());
 }
 
-/* 3.11 on, where frames end. */
+/* Under the JIT: the end of a call whose start was hidden is where it is counted. */
+static __noinline void end_of_hidden(const struct hit *h, struct wire_frame *rec)
+{
+	int raised = exception_set(h);
+	u64 now = bpf_ktime_get_ns();
+	struct frame_head head;
+	u32 func, parent;
+	u8 state;
+
+	if (frame_head_read(h->b, h->thr->slot, h->frame, &head))
+		return;
+	func = code_func(h->thr, h->b, h->frame, head.code, &state);
+	if (!func || state & WIRE_FUNC_NOMATCH)
+		return;
+	/* The recursion limit ends frames that never started, throw() generators. */
+	if (raised && (state & WIRE_FUNC_GENERATOR || frame_instr(h->b, h->frame) <= head.code + h->b->code_bytes))
+		return;
+	parent = parent_of(h->thr, h->b, head.previous, now);
+	if (!rec)
+		rec = frame_insert(h->frame, h->thr->slot);
+	if (!rec)
+		return;
+	frame_open(h->thr, h->b, rec, head.code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
+	frame_close(h->thr, h->frame, rec, raised, now);
+}
+
+/* Whether an end was of a call whose start ought to have been seen: that of a matching function, whose caller started
+ * under our eyes and has not ended. Something then hides starts from the probes, and the counts are wrong. */
+static __noinline void end_of_unseen(const struct hit *h)
+{
+	struct wire_stats *stats = &proc_of(h->thr->slot)->stats;
+	struct frame_head head, above;
+	struct wire_frame *caller;
+	u32 *func;
+	u64 key;
+
+	if (proc_of(h->thr->slot)->hits % WIRE_UNSTARTED_SAMPLE || stats->lost_events || stats->unreadable ||
+	    exception_set(h) || frame_head_read(h->b, h->thr->slot, h->frame, &head))
+		return;
+	key = key_of(head.code, h->thr->slot);
+	func = bpf_map_lookup_elem(&codes, &key);
+	if (!func ||
+	    (func_state[*func & (WIRE_MAX_FUNCS - 1)] & (WIRE_FUNC_MATCH | WIRE_FUNC_GENERATOR)) != WIRE_FUNC_MATCH)
+		return;
+	caller = frame_lookup(head.previous, h->thr->slot);
+	if (caller && caller->state == WIRE_FRAME_ACTIVE && !caller->preattach && caller->tid == h->thr->tid &&
+	    !frame_head_read(h->b, h->thr->slot, head.previous, &above) && above.code == caller->code)
+		stats->unstarted++;
+}
+
+/* 3.11 on, where frames end; at static probes also where they yield. */
 static __always_inline void on_end(const struct hit *h)
 {
 	struct wire_frame *rec = frame_lookup(h->frame, h->thr->slot);
 	struct frame_head head;
+	int raised;
 	u64 now;
 
-	if (!rec || rec->state == WIRE_FRAME_CLOSED)
+	if (!rec || rec->state == WIRE_FRAME_CLOSED) {
+		if (unlikely(proc_of(h->thr->slot)->jit))
+			end_of_hidden(h, rec);
+		else
+			end_of_unseen(h);
 		return;
+	}
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
+	raised = exception_set(h);
+	/* A frame that yields stands at the RESUME behind that already, one that ends at its RETURN_VALUE. */
+	if (h->site->kind == WIRE_SITE_USDT_RETURN && rec->generator && !raised &&
+	    resume_place(h->b, frame_instr(h->b, h->frame))) {
+		if (rec->state == WIRE_FRAME_ACTIVE)
+			frame_suspend(h->thr, rec, now);
+		return;
+	}
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
 		/* Thrown into, or dropped: its memory may be another frame's by now, also that of a generator of the
 		 * same function that was thrown into before it started. */
@@ -89,7 +197,7 @@ static __always_inline void on_end(const struct hit *h)
 		rec->resume_ns = now;
 		rec->ours0 = *ours_of(h->thr);
 	}
-	frame_close(h->thr, h->frame, rec, exception_set(h->ctx, h->site, h->b), now);
+	frame_close(h->thr, h->frame, rec, raised, now);
 }
 
 /* To 3.10, where the evaluation function is left, by return, yield or exception. */
@@ -103,7 +211,7 @@ static __always_inline void on_leave(const struct hit *h)
 		return;
 	now = bpf_ktime_get_ns();
 	*ours_of(h->thr) += match_ns;
-	raised = exception_set(h->ctx, h->site, h->b);
+	raised = exception_set(h);
 	if (rec->generator && !raised && frame_yielded(h->b, h->frame))
 		frame_suspend(h->thr, rec, now);
 	else
@@ -124,13 +232,15 @@ int probe(struct pt_regs *ctx)
 	h.b = &builds[site->build & (WIRE_MAX_BUILDS - 1)];
 	h.frame = reg_get(ctx, site->frame_reg);
 	/* Every hit tells anew where its file is loaded: nothing need be known of a process before. */
-	proc_of(h.thr->slot)->bias = ctx->ip - site->addr;
+	proc_of(h.thr->home)->bias = ctx->ip - site->addr;
+	if (site->kind != WIRE_SITE_DEALLOC && thread_in_interp(h.thr, h.b, h.frame))
+		return 0;
+	proc_of(h.thr->slot)->hits++;
 	switch (site->kind) {
 	case WIRE_SITE_RESUME:
-		on_start(&h, 1);
-		return 0;
 	case WIRE_SITE_ENTER:
-		on_start(&h, 0);
+	case WIRE_SITE_USDT_ENTRY:
+		on_start(&h);
 		return 0;
 	case WIRE_SITE_DEALLOC:
 		key = key_of(h.frame, h.thr->slot);
@@ -138,13 +248,14 @@ int probe(struct pt_regs *ctx)
 		return 0;
 	}
 	stack_first(h.thr, h.b, h.frame);
-	if (!proc_of(h.thr->slot)->open)
+	if (!proc_of(h.thr->slot)->open && !proc_of(h.thr->slot)->jit)
 		return 0;
 	switch (site->kind) {
 	case WIRE_SITE_YIELD:
 		on_yield(&h);
 		return 0;
 	case WIRE_SITE_END:
+	case WIRE_SITE_USDT_RETURN:
 		on_end(&h);
 		return 0;
 	case WIRE_SITE_LEAVE:
@@ -165,24 +276,23 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	known = bpf_map_lookup_elem(&tgids, &from);
 	if (!known)
 		return 0;
-	slot = __sync_fetch_and_add(&next_slot, 1);
-	if (slot >= WIRE_MAX_PROCS) {
+	slot = next_slot < WIRE_MAX_PROCS ? __sync_fetch_and_add(&next_slot, 1) : WIRE_MAX_PROCS;
+	event = slot < WIRE_MAX_PROCS ? bpf_ringbuf_reserve(&events, sizeof(*event), 0) : NULL;
+	if (!event) { /* a process of which userspace does not hear would be in no result */
 		proc_of(*known)->stats.lost_events++;
 		return 0;
 	}
 	*proc_of(slot) = *proc_of(*known);
 	proc_of(slot)->tgid = to;
+	proc_of(slot)->home = slot;
 	proc_of(slot)->hits = 0;
 	proc_of(slot)->stats = (struct wire_stats){};
 	bpf_map_update_elem(&tgids, &to, &slot, BPF_ANY);
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (event) {
-		event->type = WIRE_EVENT_FORK;
-		event->slot = slot;
-		event->pid = to;
-		event->parent_slot = *known;
-		bpf_ringbuf_submit(event, 0);
-	}
+	event->type = WIRE_EVENT_FORK;
+	event->slot = slot;
+	event->pid = to;
+	event->parent_slot = *known;
+	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
 
@@ -206,5 +316,16 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		bpf_ringbuf_submit(event, 0);
 	}
 	bpf_map_delete_elem(&tgids, &tgid);
+	return 0;
+}
+
+/* Its last thread has ended: the process id may soon be another's. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(proc_exit, struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+
+	if (!task->signal->live.counter)
+		bpf_map_delete_elem(&tgids, &tgid);
 	return 0;
 }

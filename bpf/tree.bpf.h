@@ -58,6 +58,8 @@ static __always_inline void slice_end(const struct thread_state *thr, struct wir
 {
 	u64 ns = slice_ns(thr, rec, now);
 
+	if (rec->untimed)
+		return;
 	rec->active_ns += ns;
 	if (unlikely(rec->cur_parent != rec->parent)) {
 		foreign_add(rec->cur_parent, ns);
@@ -84,7 +86,7 @@ static __always_inline void frame_open(const struct thread_state *thr, const str
 	rec->node = 0;
 	rec->preattach = preattach;
 	rec->generator = generator;
-	rec->untimed = generator && !b->yields_live;
+	rec->untimed = (generator && !b->yields_live) || proc_of(thr->slot)->jit;
 	rec->start_instr = 0;
 	rec->start_ns = now;
 	rec->active_ns = 0;
@@ -169,11 +171,12 @@ static __always_inline void frame_close(const struct thread_state *thr, u64 fram
 		return;
 	if (raised)
 		node->raised++;
-	if (unlikely(rec->untimed)) {
-		node->untimed++;
-	} else if (unlikely(rec->preattach)) {
+	if (unlikely(rec->preattach)) {
 		node->partial++;
-		node->partial_ns += ns;
+		if (!rec->untimed)
+			node->partial_ns += ns;
+	} else if (unlikely(rec->untimed)) {
+		node->untimed++;
 	} else {
 		if (!node->complete || ns < node->min_ns)
 			node->min_ns = ns;
@@ -204,25 +207,51 @@ struct walk {
 	const struct wire_build *b;
 	u64 frame; /* next to look at; at the end the outermost that was seen */
 	u64 outermost;
-	u32 n;	    /* frames in thr->walk */
-	u32 parent; /* result: node id, 0 while there is none */
+	u32 n;	      /* frames in thr->walk */
+	u32 parent;   /* result: node id, 0 while there is none */
+	u8 to_open;   /* collect up to the first open frame only */
+	u8 preattach; /* what is registered was there before us */
+	u8 found;     /* an open frame, though the call tree may have no room for it */
 	u64 now;
 };
+
+/* The node id of an open frame; 0 when it is not open. */
+static __always_inline u32 open_node(u64 frame, u32 slot, u64 code)
+{
+	struct wire_frame *rec = frame_lookup(frame, slot);
+
+	return rec && rec->state == WIRE_FRAME_ACTIVE && rec->code == code ? frame_node(rec) : 0;
+}
 
 /* bpf_loop callback: collects the stack's frames. */
 static long walk_collect(u64 i, struct walk *w)
 {
 	struct frame_head head;
+	u32 node;
 
 	if (!w->frame || w->n >= WIRE_MAX_PREATTACH)
 		return 1;
+	if (frame_head_read(w->b, w->thr->slot, w->frame, &head))
+		return 1;
+	node = w->to_open ? open_node(w->frame, w->thr->slot, head.code) : 0;
+	if (node) {
+		w->parent = node;
+		w->frame = 0;
+		w->preattach = 0;
+		return 1;
+	}
 	w->thr->walk[w->n & (WIRE_MAX_PREATTACH - 1)] = w->frame;
 	w->n++;
 	w->outermost = w->frame;
-	if (frame_head_read(w->b, w->thr->slot, w->frame, &head))
-		return 1;
 	w->frame = head.previous;
 	return 0;
+}
+
+/* Whether a generator's code runs in a frame that is not yet its generator's: 3.15's generator expressions. */
+static __always_inline int makes_generator(const struct wire_build *b, u64 frame, u8 state)
+{
+	return state & WIRE_FUNC_GENERATOR && b->resume_creates >= 0 &&
+	       read_u8(frame + b->frame_owner) != b->frame_owner_generator;
 }
 
 /* bpf_loop callback: from the outermost frame inwards, opens what matches and is not open yet. */
@@ -241,8 +270,8 @@ static long walk_register(u64 i, struct walk *w)
 		return 0;
 	if (is_code(w->b, w->thr->slot, head.code) <= 0 || frame_of_c(w->b, frame))
 		return 0;
-	func = code_func(w->b, frame, head.code, w->thr->slot, &state);
-	if (!func || state & WIRE_FUNC_NOMATCH)
+	func = code_func(w->thr, w->b, frame, head.code, &state);
+	if (!func || state & WIRE_FUNC_NOMATCH || makes_generator(w->b, frame, state))
 		return 0;
 	rec = frame_lookup(frame, w->thr->slot);
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE || rec->code != head.code) {
@@ -255,8 +284,8 @@ static long walk_register(u64 i, struct walk *w)
 		if (rec->state == WIRE_FRAME_SUSPENDED)
 			slice_begin(w->thr, rec, w->parent, w->now);
 		else
-			frame_open(w->thr, w->b, rec, head.code, func, w->parent, 1, !!(state & WIRE_FUNC_GENERATOR),
-				   w->now);
+			frame_open(w->thr, w->b, rec, head.code, func, w->parent, w->preattach,
+				   !!(state & WIRE_FUNC_GENERATOR), w->now);
 	}
 	w->parent = frame_node(rec);
 	return 0;
@@ -266,7 +295,7 @@ static long walk_register(u64 i, struct walk *w)
  * innermost of them, or the thread's. */
 __noinline u32 stack_register(struct thread_state *thr, const struct wire_build *b, u64 frame, u64 now)
 {
-	struct walk w = { .thr = thr, .b = b, .frame = frame, .now = now };
+	struct walk w = { .thr = thr, .b = b, .frame = frame, .preattach = 1, .now = now };
 
 	if (!thr || !b)
 		return 0;
@@ -275,6 +304,24 @@ __noinline u32 stack_register(struct thread_state *thr, const struct wire_build 
 	if (w.frame)
 		proc_of(thr->slot)->stats.stack_overflow++;
 	thr->root_frame = w.outermost;
+	bpf_loop(WIRE_MAX_PREATTACH, walk_register, &w, 0);
+	return w.parent;
+}
+
+/* Under the JIT, whose traces hide starts: opens the matching frames up to the first open one, whose starts were not seen.
+ * Returns the node id of the innermost of them. */
+__noinline u32 stack_uncover(struct thread_state *thr, const struct wire_build *b, u64 frame, u64 now)
+{
+	struct walk w = { .thr = thr, .b = b, .frame = frame, .to_open = 1, .preattach = 1, .now = now };
+
+	if (!thr || !b)
+		return 0;
+	w.parent = thr->node;
+	bpf_loop(WIRE_MAX_PREATTACH, walk_collect, &w, 0);
+	if (w.frame)
+		proc_of(thr->slot)->stats.stack_overflow++;
+	else if (w.outermost == thr->root_frame)
+		w.preattach = 0;
 	bpf_loop(WIRE_MAX_PREATTACH, walk_register, &w, 0);
 	return w.parent;
 }
@@ -300,6 +347,7 @@ static long walk_search(u64 i, struct walk *w)
 		}
 		if (rec->state == WIRE_FRAME_ACTIVE) {
 			w->parent = frame_node(rec);
+			w->found = 1;
 			return 1;
 		}
 	}
@@ -314,7 +362,7 @@ __noinline u32 parent_search(struct thread_state *thr, const struct wire_build *
 	if (!thr || !b)
 		return 0;
 	bpf_loop(WIRE_MAX_WALK, walk_search, &w, 0);
-	if (w.parent)
+	if (w.found)
 		return w.parent;
 	if (w.frame) {
 		proc_of(thr->slot)->stats.stack_overflow++;
@@ -333,6 +381,8 @@ static __always_inline u32 parent_of(struct thread_state *thr, const struct wire
 
 	if (!previous)
 		return thr->node;
+	if (unlikely(proc_of(thr->slot)->jit))
+		return stack_uncover(thr, b, previous, now);
 	rec = frame_lookup(previous, thr->slot);
 	if (likely(rec && rec->state == WIRE_FRAME_ACTIVE && rec->tid == thr->tid && thr->root_frame))
 		return frame_node(rec);

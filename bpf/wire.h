@@ -9,15 +9,21 @@
 #define WIRE_MAX_BUILDS 8
 #define WIRE_MAX_PROCS 4096 /* slot 0 is our own process: the measurement of the cost per hit */
 #define WIRE_MAX_FUNCS (1 << 20)
-#define WIRE_MAX_FRAMES (1 << 18) /* the maps below take memory as they fill, at most some 40 and 120 MB */
+#define WIRE_MAX_IDENTITIES (1 << 18) /* functions whose recompiled forms are known to be the same */
+#define WIRE_MAX_FRAMES (1 << 18)     /* the maps below take memory as they fill, at most some 40 and 120 MB */
 #define WIRE_MAX_NODES (1 << 18)
 #define WIRE_MAX_THREADS (1 << 14) /* later ones share the counters of earlier ones */
+#define WIRE_UNSTARTED_SAMPLE 16   /* of the ends of frames without a record one is looked at */
+#define WIRE_MAX_INTERPS 1024	   /* interpreters of a process that are looked through */
 #define WIRE_MAX_WALK 1024	   /* frames that a search for the nearest matching caller looks at */
 #define WIRE_MAX_PREATTACH 512	   /* frames of a stack that was there before us */
 #define WIRE_LOG2_BUCKETS 40	   /* the last one is open-ended: 2^39 ns are nine minutes */
 
 /* CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR of co_flags, Include/code.h */
 #define WIRE_CO_GENERATORS 0x2a0
+
+/* CO_NO_MONITORING_EVENTS of co_flags (3.13 on): the interpreter's own, behind a class's __init__; no function */
+#define WIRE_CO_INTERNAL 0x2000000
 
 #define WIRE_REG_NONE 0xff /* registers are numbered as the processor does: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp ... */
 
@@ -31,9 +37,11 @@ enum wire_site_kind {
 	WIRE_SITE_RESUME, /* 3.11 on, RESUME and its forms: a frame starts, or a generator's goes on */
 	WIRE_SITE_YIELD,
 	WIRE_SITE_END,
-	WIRE_SITE_ENTER,   /* to 3.10: a frame starts, or a generator's goes on */
-	WIRE_SITE_LEAVE,   /* to 3.10: a frame yields or ends */
-	WIRE_SITE_DEALLOC, /* a code object is freed */
+	WIRE_SITE_ENTER,       /* to 3.10: a frame starts, or a generator's goes on */
+	WIRE_SITE_LEAVE,       /* to 3.10: a frame yields or ends */
+	WIRE_SITE_DEALLOC,     /* a code object is freed */
+	WIRE_SITE_USDT_ENTRY,  /* 3.15 on: a frame starts, a generator's goes on, or one makes its generator */
+	WIRE_SITE_USDT_RETURN, /* a frame yields or ends */
 };
 
 /* One probed instruction; its index is the probe's cookie. */
@@ -61,12 +69,15 @@ struct wire_build {
 	s32 unicode_length, unicode_state, unicode_compact_shift, unicode_ascii_shift;
 	s32 unicode_ascii_data;
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
-	s32 tstate_exc;
+	s32 tstate_exc, tstate_current_frame, tstate_next, interp_tstate_head;
 	s32 ob_type;
 	s32 resume_mask;    /* bits of RESUME's argument that tell where it stands */
 	s32 resume_creates; /* those of a generator expression before it makes its generator */
-	u32 yields_live;    /* suspensions are seen: generators that start now can be timed */
-	u64 code_type;	    /* virtual address of PyCode_Type */
+	s32 frame_builtins, frame_owner_generator, code_bytes;
+	s32 runtime_interp_head, interp_next, interp_id, interp_builtins, interp_jit;
+	u32 yields_live; /* suspensions are seen: generators that start now can be timed */
+	u64 code_type;	 /* virtual address of PyCode_Type */
+	u64 runtime;	 /* of _PyRuntime */
 };
 
 /* What went wrong or was odd, counted for each process. */
@@ -78,13 +89,19 @@ struct wire_stats {
 	u64 repeated;	    /* a start of a frame that was open already: eval-breaker and monitoring re-run RESUME */
 	u64 unclosed;	    /* a start where another function's frame was still open: an end was missed */
 	u64 reopened;	    /* suspended generators that were found running: throw() */
+	u64 unstarted;	    /* of a sample: ends of calls that must have started while we watched, unseen */
 };
 
-/* What is per process. */
+/* What is per process, or per interpreter where a process has several: the main one has the process's first slot. */
 struct wire_proc {
 	u32 tgid;
-	u32 launched;  /* we started it: it may exec until the interpreter runs */
+	u32 launched; /* we started it: it may exec until the interpreter runs */
+	u32 home;     /* the process's first slot */
+	u8 several;   /* it has, or had, more than one interpreter */
+	u8 jit;	      /* compiled traces may run, which hide starts and yields, but no ends */
+	u8 pad[2];
 	u64 code_type; /* run-time address of PyCode_Type, 0: by the build's and the bias */
+	u64 runtime;   /* the same of _PyRuntime */
 	u64 bias;      /* run-time address less virtual address in the file, from the last hit */
 	u64 hits;      /* probe hits */
 	u64 open;      /* frames that have a record and have not ended */
@@ -115,7 +132,7 @@ struct wire_frame {
 	u8 state;     /* enum wire_frame_state */
 	u8 preattach; /* its start was not seen */
 	u8 generator;
-	u8 untimed;	 /* a generator that started before suspensions were seen */
+	u8 untimed;	 /* a generator that started before suspensions were seen, or any call under the JIT */
 	u64 start_instr; /* generators, 3.11 on: the RESUME at which it started; 0 when that was not seen */
 	u64 start_ns;
 	u64 resume_ns; /* start of the slice that runs, or of the only one */
@@ -140,7 +157,7 @@ struct wire_node {
 	u64 min_ns, max_ns;
 	u64 partial; /* ended calls whose start was not seen */
 	u64 partial_ns;
-	u64 untimed; /* ended generators that could not be timed */
+	u64 untimed; /* ended calls that could not be timed */
 	u64 dropped; /* generators that vanished while they were suspended */
 	u64 dropped_ns;
 	u64 log2_ns[WIRE_LOG2_BUCKETS];
@@ -151,6 +168,7 @@ enum wire_event_type {
 	WIRE_EVENT_THREAD,
 	WIRE_EVENT_FORK,
 	WIRE_EVENT_EXEC,
+	WIRE_EVENT_INTERP,
 };
 
 #define WIRE_NAME_MAX 128
@@ -177,7 +195,7 @@ struct wire_event_thread {
 	u32 type;
 	u32 slot;
 	u32 tid;
-	u32 index; /* into thread_ours[] */
+	u32 index; /* into thread_ours[]; WIRE_MAX_THREADS: counted where the thread was announced first */
 };
 
 struct wire_event_proc { /* fork: a new process in `slot`; exec: the process of `slot` runs another program */
@@ -185,6 +203,15 @@ struct wire_event_proc { /* fork: a new process in `slot`; exec: the process of 
 	u32 slot;
 	u32 pid;
 	u32 parent_slot;
+	u64 interp; /* interp: a second interpreter of the process in `parent_slot` has this id */
+};
+
+/* An interpreter of a process with several. Key: address of its builtins | first slot of the process << 48. */
+struct wire_interp {
+	u64 addr;
+	u64 id;
+	u32 slot;
+	u32 pad;
 };
 
 #endif

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "diag.h"
 #include "launch.h"
 #include "opt.h"
@@ -31,18 +32,23 @@ struct config {
 	char **command; /* NULL: none */
 };
 
+static const char *format_name(size_t i)
+{
+	return out_formats[i] ? out_formats[i]->name : NULL;
+}
+
 static const struct opt opts[] = {
 	{ 'p', "pid", "PID[,PID...]", "processes to watch", OPT_PIDS, offsetof(struct config, pids) },
 	{ 0, "tree", "PID", "a process, its children, and those forked while we watch", OPT_PIDS,
 	  offsetof(struct config, tree) },
 	{ 'd', "duration", "SECONDS", "stop after this time (default: Ctrl-C, or when the processes end)", OPT_SECONDS,
 	  offsetof(struct config, seconds) },
-	{ 'f', "format", "FORMAT", "text, json, folded or svg (default: by the file's ending, else text)", OPT_STRING,
-	  offsetof(struct config, format) },
+	{ 'f', "format", "FORMAT", "text, json, folded or svg (default: by the file's ending, else text)", OPT_CHOICE,
+	  offsetof(struct config, format), format_name },
 	{ 'o', "output", "FILE", "write the result there instead of to the terminal", OPT_STRING,
 	  offsetof(struct config, output) },
-	{ 0, "backend", "NAME", "opcode (Python 3.11 on) or frame (to 3.10); default: what fits", OPT_STRING,
-	  offsetof(struct config, backend) },
+	{ 0, "backend", "NAME", "opcode (Python 3.11 on), usdt (3.15 on) or frame (to 3.10); default: what fits",
+	  OPT_CHOICE, offsetof(struct config, backend), backend__name },
 	{ 0, "raw", NULL, "do not take the cost of the probes out of the times", OPT_FLAG,
 	  offsetof(struct config, raw) },
 	{ 0 },
@@ -222,8 +228,6 @@ static int read_config(const struct command *cmd, int argc, char **argv, struct 
 	if (!config->npatterns)
 		return opt__usage(
 			cmd, "no pattern; '__main__.**' means all functions of the program itself, '**' all there are");
-	if (config->backend && strcmp(config->backend, "opcode") && strcmp(config->backend, "frame"))
-		return opt__usage(cmd, "no backend '%s'; there are opcode and frame", config->backend);
 	if (!!config->pids.n + !!config->tree.n + !!config->command != 1)
 		return opt__usage(cmd, "name the target by one of -p PID, --tree PID, or -- COMMAND");
 	return 0;

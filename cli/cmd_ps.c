@@ -31,7 +31,7 @@ static void how(const struct target *t, char *buf, size_t size)
 		snprintf(buf, size, "no: this version is not supported");
 		return;
 	}
-	if (site_set__find(t->elf, &layout, opmap, &sites)) {
+	if (site_set__find(t->elf, &layout, opmap, NULL, &sites)) {
 		snprintf(buf, size, "no: its sites were not found");
 		return;
 	}

@@ -38,12 +38,14 @@ static char *find_file(const char *name)
 	return NULL;
 }
 
-static void run_child(char **command, const char *file, int gate)
+/* Our own end of the gate is closed in the child: else it would wait for itself when we give up. */
+static void run_child(char **command, const char *file, const int gate[2])
 {
 	char c;
 
 	signal(SIGPIPE, SIG_DFL);
-	if (read(gate, &c, 1) != 1)
+	close(gate[1]);
+	if (read(gate[0], &c, 1) != 1)
 		_exit(125);
 	execv(file, command);
 	fprintf(stderr, "pylu-bpf: cannot run %s: %s\n", command[0], strerror(errno));
@@ -93,7 +95,7 @@ int launch__prepare(char **command, struct launch **out)
 	l->gate = gate[1];
 	l->pid = fork();
 	if (l->pid == 0)
-		run_child(command, l->exe, gate[0]);
+		run_child(command, l->exe, gate);
 	close(gate[0]);
 	if (l->pid < 0) {
 		err = diag_error(-errno, "cannot start '%s': %s", command[0], strerror(errno));

@@ -55,6 +55,24 @@ static int set_pids(struct opt_pids *pids, const char *arg)
 	return 0;
 }
 
+static int set_choice(const struct command *cmd, const struct opt *o, const char **value, const char *arg)
+{
+	char names[256] = "";
+
+	for (size_t i = 0; o->choice(i); i++) {
+		if (!strcmp(o->choice(i), arg)) {
+			*value = arg;
+			return 0;
+		}
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",
+			 i == 0		    ? ""
+			 : o->choice(i + 1) ? ", "
+					    : " or ",
+			 o->choice(i));
+	}
+	return opt__usage(cmd, "--%s takes %s, not '%s'", o->name, names, arg);
+}
+
 static int set(const struct command *cmd, const struct opt *o, char *config, const char *arg)
 {
 	void *value = config + o->offset;
@@ -68,6 +86,8 @@ static int set(const struct command *cmd, const struct opt *o, char *config, con
 	case OPT_STRING:
 		*(const char **)value = arg;
 		return 0;
+	case OPT_CHOICE:
+		return set_choice(cmd, o, value, arg);
 	case OPT_SECONDS:
 		seconds = strtod(arg, &end);
 		if (end == arg || *end || !(seconds > 0) || seconds > 1e7)

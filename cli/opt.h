@@ -10,6 +10,7 @@
 enum opt_type {
 	OPT_FLAG,    /* bool */
 	OPT_STRING,  /* const char * */
+	OPT_CHOICE,  /* const char *, one of the values of `choice` */
 	OPT_SECONDS, /* double, > 0 */
 	OPT_PIDS,    /* struct opt_pids; comma-separated, may be given more than once */
 };
@@ -25,7 +26,8 @@ struct opt {
 	char letter; /* 0: none */
 	const char *name, *arg, *help;
 	enum opt_type type;
-	size_t offset; /* of the value in the command's configuration */
+	size_t offset;			 /* of the value in the command's configuration */
+	const char *(*choice)(size_t i); /* for OPT_CHOICE: the i-th value, NULL behind the last */
 };
 
 struct command {
@@ -44,6 +46,6 @@ int opt__parse(const struct command *cmd, int argc, char **argv, void *config, i
 /* A usage error: prints the message and how to get help. Returns 2. */
 int opt__usage(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-extern const struct command cmd_profile, cmd_ps, cmd_funcs;
+extern const struct command cmd_profile, cmd_ps, cmd_funcs, cmd_doctor;
 
 #endif

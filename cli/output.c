@@ -19,16 +19,6 @@ struct output {
 	bool made; /* the file was not there before */
 };
 
-static int bad_format(const char *format)
-{
-	char names[128] = "";
-
-	for (int i = 0; out_formats[i]; i++)
-		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? ", " : "",
-			 out_formats[i]->name);
-	return diag_error(-DIAG_USAGE, "no format '%s'; there are %s", format, names);
-}
-
 static int open_file(struct output *o)
 {
 	int fd = open(o->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -55,11 +45,9 @@ int output__open(const char *format, const char *path, struct output **out)
 		return diag_error(-ENOMEM, "out of memory");
 	o->path = path && strcmp(path, "-") ? path : NULL;
 	o->format = format ? out__find(format) : o->path ? out__for_path(o->path) : NULL;
-	if (!o->format && !format)
-		o->format = &out_text;
 	if (!o->format)
-		err = bad_format(format);
-	else if (o->path)
+		o->format = &out_text;
+	if (o->path)
 		err = open_file(o);
 	else
 		o->f = stdout;

@@ -5,7 +5,8 @@
 struct output;
 struct profile;
 
-/* `format` and `path` may be NULL: by the path's ending, else text; standard output. 0, or a code that was reported. */
+/* `format` (the name of one) and `path` may be NULL: by the path's ending, else text; standard output. 0, or a code that
+ * was reported. */
 int output__open(const char *format, const char *path, struct output **out);
 /* 0, or a code that was reported. */
 int output__write(struct output *o, const struct profile *p);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #define FIRST_SLOTS 64
 
@@ -19,11 +20,28 @@ void addrmap__clear(struct addrmap *map)
 	*map = (struct addrmap){ 0 };
 }
 
+/* The keys are a target's to choose: with a secret in the hash it cannot choose them so that all fall on one slot. */
+static uint64_t secret(void)
+{
+	static uint64_t value;
+
+	if (!value && getrandom(&value, sizeof(value), GRND_NONBLOCK) != sizeof(value))
+		value = 1; /* early at boot: no worse than without */
+	return value;
+}
+
+/* Spreads all bits of a key over all bits of the result (the finaliser of SplitMix64). */
+static uint64_t mix(uint64_t key)
+{
+	key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9u;
+	key = (key ^ key >> 27) * 0x94d049bb133111ebu;
+	return key ^ key >> 31;
+}
+
 /* The slot that holds `key`, or the free one where it belongs. */
 static struct addrmap_slot *find(const struct addrmap *map, uint64_t key)
 {
-	/* Addresses are multiples of 8 or 16: the multiplication spreads them, and its high bits are the mixed ones. */
-	size_t i = (key * 0x9e3779b97f4a7c15u) >> 32 & (map->nslots - 1);
+	size_t i = mix(key + secret()) & (map->nslots - 1);
 
 	while (map->slots[i].key && map->slots[i].key != key)
 		i = (i + 1) & (map->nslots - 1);

@@ -1,7 +1,8 @@
 /*
  * cost: see cost.h. A made-up interpreter of a few words: one code object, one frame, an opcode build whose offsets
  * point into them. The rounds run in a second thread, so that they also show whether a probe that is limited to a
- * process fires in all of its threads (before Linux 6.10, commit 46ba0e49b642, it did in one only).
+ * process fires in all of its threads (before Linux 6.10, commit 46ba0e49b642, one of a uprobe_multi link did in one
+ * only). One that fires nowhere tells that the kernel knows us by another process id.
  */
 #include "cost.h"
 
@@ -139,47 +140,87 @@ static void forget(struct bpf_map *map)
 	}
 }
 
-int cost__measure(struct pylu *skel, bool multi, struct cost *out)
+/* Attaches to our own functions, in this process only or, with pid 0, in all that run this file. */
+static int attach(struct pylu *skel, bool multi, pid_t pid, struct probe_links **links)
 {
-	uint32_t tgid = (uint32_t)getpid(), slot = 0;
-	struct fake fake = { .frame = { 0 } };
-	struct probe_links *links = NULL;
-	struct fake bare = { 0 };
-	uint32_t func;
-	double full;
-	int err;
 	struct probe_point points[] = {
 		{ .cookie = SITE_START },
 		{ .cookie = SITE_STOP },
 		{ .cookie = SITE_STEPPED },
 	};
+	int err = probe_self_offset(pylu_cost_start, &points[0].file_offset);
 
-	configure(skel, &fake);
-	err = run_thread(&bare);
-	if (!err)
-		err = probe_self_offset(pylu_cost_start, &points[0].file_offset);
 	if (!err)
 		err = probe_self_offset(pylu_cost_end, &points[1].file_offset);
 	if (!err)
 		err = probe_self_offset(pylu_cost_stepped, &points[2].file_offset);
 	if (!err)
-		err = probe_links__attach("/proc/self/exe", getpid(), skel->progs.probe, points, 3, multi, &links);
-	if (err)
-		return err;
-	bpf_map_update_elem(bpf_map__fd(skel->maps.tgids), &tgid, &slot, BPF_ANY);
+		err = probe_links__attach("/proc/self/exe", pid, skel->progs.probe, points, 3, multi, links);
+	return err;
+}
+
+/* Calls of a function that matches, then of one that does not: `pair` of *fake is what they cost, *matching the first. */
+static int run_both(struct pylu *skel, struct fake *fake, double *matching)
+{
+	uint32_t func = skel->data->next_func;
+	int err;
+
 	skel->bss->live = 1;
-	func = skel->data->next_func;
-	err = run_thread(&fake);
-	full = fake.pair - bare.pair;
+	err = run_thread(fake);
+	*matching = fake->pair;
 	skel->bss->func_state[func] |= WIRE_FUNC_NOMATCH;
 	if (!err)
-		err = run_thread(&fake);
+		err = run_thread(fake);
 	skel->bss->live = 0;
-	out->links = links;
+	return err;
+}
+
+/* Measures with a probe that is limited to us or, where that one stays silent, with one that is not. */
+static int measure(struct pylu *skel, bool multi, struct fake *fake, double *matching, struct cost *out)
+{
+	const uint64_t *hits = &skel->bss->procs[0].hits;
+	int err = attach(skel, multi, getpid(), &out->links);
+
+	if (!err)
+		err = run_both(skel, fake, matching);
+	out->thread_filter = *hits == 2 * ROUNDS * (2 * CALLS + STEPPED_CALLS);
+	if (err || *hits)
+		return err;
+	probe_links__free(out->links);
+	out->links = NULL;
+	err = attach(skel, multi, 0, &out->links);
+	if (!err)
+		err = run_both(skel, fake, matching);
+	if (!err && !*hits)
+		err = diag_error(-DIAG_FOREIGN_PIDS,
+				 "a probe on ourselves does not find us under our process id (%d): pylu-bpf runs in a "
+				 "pid namespace of its own",
+				 (int)getpid());
+	return err;
+}
+
+int cost__measure(struct pylu *skel, bool multi, struct cost *out)
+{
+	uint32_t tgid = (uint32_t)getpid(), slot = 0;
+	struct fake fake = { .frame = { 0 } };
+	struct fake bare = { 0 };
+	double full = 0;
+	int err;
+
+	*out = (struct cost){ 0 };
+	configure(skel, &fake);
+	bpf_map_update_elem(bpf_map__fd(skel->maps.tgids), &tgid, &slot, BPF_ANY);
+	err = run_thread(&bare);
+	if (!err)
+		err = measure(skel, multi, &fake, &full, out);
+	if (err) {
+		probe_links__free(out->links);
+		out->links = NULL;
+	}
+	full -= bare.pair;
 	out->ns_per_dropped_hit = fake.pair > bare.pair ? (fake.pair - bare.pair) / 2 : 0;
 	out->ns_per_hit = full / 2 > out->ns_per_dropped_hit ? full / 2 : out->ns_per_dropped_hit;
 	out->ns_per_stepped_hit = fake.stepped > bare.stepped ? fake.stepped - bare.stepped : 0;
-	out->thread_filter = skel->bss->procs[0].hits == 2 * ROUNDS * (2 * CALLS + STEPPED_CALLS);
 	bpf_map_delete_elem(bpf_map__fd(skel->maps.tgids), &tgid);
 	forget(skel->maps.codes);
 	forget(skel->maps.frames);

@@ -22,7 +22,8 @@ struct cost {
 };
 
 /* Measures with the loaded programs of `skel`, which must not be live; leaves its maps as they were, except that ids
- * were used up. 0, or a code that was reported. */
+ * were used up. 0, or a code that was reported (out->links is NULL then): -DIAG_FOREIGN_PIDS when the programs see other
+ * process ids than we do. */
 int cost__measure(struct pylu *skel, bool multi, struct cost *out);
 
 #endif

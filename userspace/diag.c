@@ -27,8 +27,10 @@ static const char *const code_texts[] = {
 	[DIAG_NOT_PYTHON - DIAG_CODE_BASE] = "not a CPython process",
 	[DIAG_UNSUPPORTED - DIAG_CODE_BASE] = "not supported",
 	[DIAG_NO_SITE - DIAG_CODE_BASE] = "no place for a probe was found",
+	[DIAG_BACKEND - DIAG_CODE_BASE] = "this backend does not fit",
 	[DIAG_NOT_PROVED - DIAG_CODE_BASE] = "what was read could not be proved",
 	[DIAG_NO_KERNEL - DIAG_CODE_BASE] = "the kernel lacks a feature",
+	[DIAG_FOREIGN_PIDS - DIAG_CODE_BASE] = "not in the host's pid namespace",
 	[DIAG_NO_CAPABILITY - DIAG_CODE_BASE] = "a capability is missing",
 	[DIAG_GONE - DIAG_CODE_BASE] = "the process has ended",
 	[DIAG_BAD_DATA - DIAG_CODE_BASE] = "damaged data",
@@ -52,6 +54,27 @@ void diag_set_callback(diag_fn fn, void *ctx)
 {
 	callback = fn ? fn : print_to_stderr;
 	callback_ctx = ctx;
+}
+
+static void capture_first(enum diag_level level, const char *message, void *ctx)
+{
+	struct diag_capture *capture = ctx;
+
+	if (level == DIAG_LEVEL_ERROR && !capture->error[0])
+		snprintf(capture->error, sizeof(capture->error), "%s", message);
+}
+
+void diag_capture__begin(struct diag_capture *capture)
+{
+	capture->error[0] = '\0';
+	capture->outer = callback;
+	capture->outer_ctx = callback_ctx;
+	diag_set_callback(capture_first, capture);
+}
+
+void diag_capture__end(struct diag_capture *capture)
+{
+	diag_set_callback(capture->outer, capture->outer_ctx);
 }
 
 /* Messages quote paths and names that the target chose: no control byte of theirs may reach a terminal or break the

@@ -15,11 +15,17 @@
 /* X(name, exit status, remedy). The remedy is a sentence that the command adds below the message; "" for none. */
 #define DIAG_CODES(X)                                                                                                  \
 	X(NOT_PYTHON, 3, "Only processes that hold a CPython interpreter can be looked at; `pylu-bpf ps` lists them.") \
-	X(UNSUPPORTED, 3, "Supported are CPython 3.8 to 3.13 on x86-64.")                                              \
+	X(UNSUPPORTED, 3,                                                                                              \
+	  "Supported are CPython 3.8 to 3.15 on x86-64, with a GIL and without --without-computed-gotos.")             \
 	X(NO_SITE, 3, "Nothing was attached. Please report the build-id above.")                                       \
+	X(BACKEND, 3, "Without --backend the one that fits is used.")                                                  \
 	X(NOT_PROVED, 3, "Nothing was reported, because it could not be shown to be right.")                           \
-	X(NO_KERNEL, 3, "Linux 5.17 or later with BTF, uprobes and BPF is needed.")                                    \
-	X(NO_CAPABILITY, 4, "Run as root, or give pylu-bpf CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.")                  \
+	X(NO_KERNEL, 3,                                                                                                \
+	  "Linux 5.17 or later with BTF, uprobes and BPF is needed; `pylu-bpf doctor` shows what is missing.")         \
+	X(FOREIGN_PIDS, 3, "Run pylu-bpf in the host's pid namespace; `pylu-bpf doctor` shows more.")                  \
+	X(NO_CAPABILITY, 4,                                                                                            \
+	  "Run as root, or give pylu-bpf CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; `pylu-bpf doctor` shows what is "    \
+	  "missing.")                                                                                                  \
 	X(GONE, 1, "")                                                                                                 \
 	X(BAD_DATA, 1, "")                                                                                             \
 	X(USAGE, 2, "")
@@ -44,6 +50,17 @@ typedef void (*diag_fn)(enum diag_level level, const char *message, void *ctx);
 /* Sets the receiver; NULL restores the default, which writes errors and warnings to stderr. Not thread-safe: call it
  * once at start. */
 void diag_set_callback(diag_fn fn, void *ctx);
+
+/* While something is tried whose failure is a result and no error: the first error that is reported is kept here, and
+ * nothing is sent. Captures nest. Not thread-safe. */
+struct diag_capture {
+	char error[1024]; /* "" when there was none */
+	diag_fn outer;	  /* for diag.c only */
+	void *outer_ctx;
+};
+
+void diag_capture__begin(struct diag_capture *capture);
+void diag_capture__end(struct diag_capture *capture);
 
 /* Reports an error and returns `code` (negative: -errno or -DIAG_x) so that callers can `return diag_error(...)`. */
 int diag_error(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -25,11 +25,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* More than any linker makes; they bound what a hostile file can make us allocate and search. */
+/* More than any linker makes; they bound what a hostile file can make us allocate and search. A file with holes may be
+ * larger than all the memory there is. */
 #define FILE_SIZE_MAX (UINT64_C(1) << 34)
-#define SECTIONS_MAX (1u << 18)
+#define SECTIONS_MAX (1u << 16)
 #define SEGMENTS_MAX 256
-#define BUILD_ID_MAX 64 /* bytes; linkers write 8 to 32 */
+#define SYMBOLS_MAX (1u << 23) /* the rest of a table is not searched */
+#define RELOCS_MAX (1u << 23)  /* of a table; larger ones are not believed */
+#define DYNAMIC_MAX (1u << 16) /* entries of the dynamic section */
+#define NOTES_MAX (1u << 16)   /* bytes of a segment */
+#define STRING_MAX 4096	       /* of sections and symbols: longer ones count as none */
+#define BUILD_ID_MAX 64	       /* bytes; linkers write 8 to 32 */
 #define PAGE_SIZE 4096
 
 struct extent {
@@ -55,6 +61,7 @@ struct reloc_list {
 /* Behind a pointer, so that a look-up in a const file can build it. */
 struct reloc_index {
 	bool built;
+	int err;		    /* it could not be built: 0 or a negative code */
 	struct reloc_list relative; /* R_X86_64_RELATIVE: addends */
 	struct reloc_list slots;    /* R_X86_64_JUMP_SLOT and R_X86_64_GLOB_DAT: symbol indices */
 	struct reloc_list copies;   /* R_X86_64_COPY: symbol indices */
@@ -82,10 +89,16 @@ static struct extent extent_at(const struct elf_file *elf, uint64_t offset, uint
 	return (struct extent){ elf->map + offset, size };
 }
 
+static uint64_t at_most(uint64_t n, uint64_t max)
+{
+	return n < max ? n : max;
+}
+
 /* Whether `offset` in a string table begins a string that ends inside it. */
 static bool is_string(struct extent table, uint64_t offset)
 {
-	return table.data && offset < table.size && memchr(table.data + offset, '\0', table.size - offset);
+	return table.data && offset < table.size &&
+	       memchr(table.data + offset, '\0', at_most(table.size - offset, STRING_MAX));
 }
 
 static int read_segments(struct elf_file *elf, Elf *handle)
@@ -173,16 +186,16 @@ static uint64_t round_up(uint64_t n, uint64_t align)
 static bool read_build_id(struct elf_file *elf, const GElf_Phdr *ph)
 {
 	static const char owner[] = "GNU";
-	uint64_t align = ph->p_align == 8 ? 8 : 4, at = 0, name, desc;
+	uint64_t align = ph->p_align == 8 ? 8 : 4, size = at_most(ph->p_filesz, NOTES_MAX), at = 0, name, desc;
 	const uint8_t *notes = elf->map + ph->p_offset;
 	Elf64_Nhdr nh;
 
-	while (ph->p_filesz - at >= sizeof(nh)) {
+	while (size - at >= sizeof(nh)) {
 		memcpy(&nh, notes + at, sizeof(nh));
 		name = at + sizeof(nh);
 		desc = round_up(name + nh.n_namesz, align); /* all three are 32-bit numbers: no overflow */
 		at = round_up(desc + nh.n_descsz, align);
-		if (desc + nh.n_descsz > ph->p_filesz)
+		if (desc + nh.n_descsz > size)
 			return false;
 		if (nh.n_type == NT_GNU_BUILD_ID && nh.n_namesz == sizeof(owner) && nh.n_descsz <= BUILD_ID_MAX &&
 		    memcmp(notes + name, owner, sizeof(owner)) == 0) {
@@ -190,7 +203,7 @@ static bool read_build_id(struct elf_file *elf, const GElf_Phdr *ph)
 				snprintf(elf->build_id + 2 * i, 3, "%02x", notes[desc + i]);
 			return true;
 		}
-		if (at > ph->p_filesz)
+		if (at > size)
 			return false;
 	}
 	return false;
@@ -354,7 +367,7 @@ static bool name_is(struct extent names, uint64_t offset, const char *name, size
 /* A global one wins over local ones, of which several may share a name. */
 static bool find_symbol(const struct symbols *table, const char *name, struct elf_symbol *out)
 {
-	size_t n = table->entries.size / sizeof(Elf64_Sym), len = strlen(name);
+	size_t n = at_most(table->entries.size / sizeof(Elf64_Sym), SYMBOLS_MAX), len = strlen(name);
 	bool found = false;
 	Elf64_Sym sym;
 	unsigned type;
@@ -460,6 +473,19 @@ uint64_t elf_file__base(const struct elf_file *elf)
 	return first->p_vaddr & ~(align - 1);
 }
 
+bool elf_file__position_independent(const struct elf_file *elf)
+{
+	Elf64_Ehdr eh;
+
+	memcpy(&eh, elf->map, sizeof(eh));
+	return eh.e_type == ET_DYN;
+}
+
+bool elf_file__has_symtab(const struct elf_file *elf)
+{
+	return elf->symtab.entries.data != NULL;
+}
+
 const char *elf_file__build_id(const struct elf_file *elf)
 {
 	return elf->build_id;
@@ -482,8 +508,8 @@ static uint64_t dynamic_value(const struct elf_file *elf, int64_t tag)
 
 		if (ph->p_type != PT_DYNAMIC)
 			continue;
-		for (uint64_t at = 0; ph->p_filesz - at >= sizeof(dyn); at += sizeof(dyn)) {
-			memcpy(&dyn, elf->map + ph->p_offset + at, sizeof(dyn));
+		for (uint64_t k = 0; k < at_most(ph->p_filesz / sizeof(dyn), DYNAMIC_MAX); k++) {
+			memcpy(&dyn, elf->map + ph->p_offset + k * sizeof(dyn), sizeof(dyn));
 			if (dyn.d_tag == DT_NULL)
 				break;
 			if (dyn.d_tag == tag)
@@ -545,31 +571,44 @@ static struct extent loaded_table(const struct elf_file *elf, int64_t addr_tag, 
 	return (struct extent){ data, data ? len : 0 };
 }
 
-static int build_index(const struct elf_file *elf)
+static int fill_index(const struct elf_file *elf, struct reloc_index *index)
 {
-	struct reloc_index *index = elf->relocs;
 	struct extent tables[2];
 
-	if (index->built)
-		return 0;
 	tables[0] = loaded_table(elf, DT_RELA, DT_RELASZ);
 	tables[1] = loaded_table(elf, DT_JMPREL, DT_PLTRELSZ);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
+		if (tables[i].size / sizeof(Elf64_Rela) > RELOCS_MAX)
+			return -ERANGE;
 		index_table(index, tables[i], true);
+	}
 	index->relative.items = calloc(index->relative.n + 1, sizeof(struct reloc));
 	index->slots.items = calloc(index->slots.n + 1, sizeof(struct reloc));
 	index->copies.items = calloc(index->copies.n + 1, sizeof(struct reloc));
 	index->relative.n = index->slots.n = index->copies.n = 0;
-	if (!index->relative.items || !index->slots.items || !index->copies.items) {
-		clear_index(index);
+	if (!index->relative.items || !index->slots.items || !index->copies.items)
 		return -ENOMEM;
-	}
 	for (int i = 0; i < 2; i++)
 		index_table(index, tables[i], false);
 	sort_relocs(&index->relative);
 	sort_relocs(&index->slots);
-	index->built = true;
 	return 0;
+}
+
+/* At the first look-up, whether it succeeds or not: there may be millions of look-ups. */
+static int build_index(const struct elf_file *elf)
+{
+	struct reloc_index *index = elf->relocs;
+	int err;
+
+	if (index->built)
+		return index->err;
+	err = fill_index(elf, index);
+	if (err)
+		clear_index(index);
+	index->built = true;
+	index->err = err;
+	return err;
 }
 
 static const struct reloc *find_reloc(const struct reloc_list *list, uint64_t addr)

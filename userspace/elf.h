@@ -54,11 +54,25 @@ int elf_file__file_offset(const struct elf_file *elf, uint64_t addr, uint64_t *o
 /* Whether `addr` lies in an executable PT_LOAD segment. */
 bool elf_file__is_code(const struct elf_file *elf, uint64_t addr);
 
+/* The nearest address up to `addr` at which a function starts, by the unwinder's sorted table (.eh_frame_hdr); 0 when none
+ * does. 0, or -ENOENT when the file has no such table that can be read. */
+int elf_file__function_start(const struct elf_file *elf, uint64_t addr, uint64_t *start);
+
+/* Whether a function starts at `addr`, by the unwinder's sorted table (.eh_frame_hdr). 1, 0, or -ENOENT when the file has
+ * none that can be read. */
+int elf_file__starts_function(const struct elf_file *elf, uint64_t addr);
+
 /* The lowest p_vaddr of the PT_LOAD segments, rounded down to its p_align: load bias = first mapping's start - this. */
 uint64_t elf_file__base(const struct elf_file *elf);
 
+/* Whether the file can be loaded at any address (ET_DYN). */
+bool elf_file__position_independent(const struct elf_file *elf);
+
+/* Whether it has a symbol table beside that of the dynamic linker: it was not stripped. */
+bool elf_file__has_symtab(const struct elf_file *elf);
+
 /* The 8-byte word at `addr` as it will be after loading at bias 0: the addend where a R_X86_64_RELATIVE (RELA) or RELR
- * relocation applies, else the file's bytes. 0, or -ERANGE. */
+ * relocation applies, else the file's bytes. 0, or -ERANGE (no such word, or absurdly many relocations), -ENOMEM. */
 int elf_file__word(const struct elf_file *elf, uint64_t addr, uint64_t *out);
 
 /* The GNU build-id in lower-case hex, "" when the file has none. Owned by the elf_file. */

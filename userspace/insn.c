@@ -121,6 +121,12 @@ static void decode_memory(const cs_insn *cs, const cs_x86 *x86, struct insn *out
 	const cs_x86_op *to = &x86->operands[0], *from = &x86->operands[1];
 	const cs_x86_op *mem;
 
+	for (uint8_t i = 0; i < x86->op_count; i++)
+		if (x86->operands[i].type == X86_OP_MEM && x86->operands[i].mem.base == X86_REG_INVALID &&
+		    x86->operands[i].mem.index != X86_REG_INVALID) {
+			out->indexed = true;
+			out->table = (uint64_t)x86->operands[i].mem.disp;
+		}
 	if (cs->id == X86_INS_CMP && x86->op_count == 2 && to->type == X86_OP_MEM && to->size == 1 &&
 	    from->type == X86_OP_IMM && from->imm == 0 && to->mem.index == X86_REG_INVALID) {
 		out->base = reg_number(to->mem.base);
@@ -175,4 +181,12 @@ int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len
 	decode_flow(d, &d->scratch->detail->x86, out);
 	decode_memory(d->scratch, &d->scratch->detail->x86, out);
 	return 0;
+}
+
+const char *insn_reg_name(uint8_t reg)
+{
+	static const char *const names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					     "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
+
+	return reg < sizeof(names) / sizeof(names[0]) ? names[reg] : "none";
 }

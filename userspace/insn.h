@@ -31,6 +31,8 @@ struct insn {
 	/* an eight-byte move between a general register and memory at base + disp, without index, else both false */
 	bool load, store;
 	bool test_byte; /* compares the byte at base + disp with 0 */
+	bool indexed;	/* has an operand in memory at an index from `table` */
+	uint64_t table;
 	uint8_t reg, base;
 	int64_t disp;
 };
@@ -46,5 +48,8 @@ int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len
 
 /* Whether the kernel emulates the instruction at `code` rather than single-stepping it. */
 bool insn_emulated(const uint8_t *code, size_t len);
+
+/* The name of a general register by the processor's number, "none" for any other number. Static storage. */
+const char *insn_reg_name(uint8_t reg);
 
 #endif

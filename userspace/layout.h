@@ -47,10 +47,12 @@
 	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \
 	X(frame_is_entry, "is_entry (3.11), one byte: entered from C")                                               \
 	X(frame_owner, "owner (3.11 on), one byte")                                                                  \
+	X(frame_owner_generator, "value of owner of generators' frames (3.11 on)")                                   \
 	X(frame_owner_c, "least value of owner of the interpreter's own frames between C and Python (3.12 on)")      \
 	X(frame_code_tag, "bits of the word at frame_code that are no address (3.14 on)")                            \
 	X(resume_mask, "the bits of RESUME's argument that tell where it stands (3.11 on): 0 at a function's start") \
 	X(resume_creates, "those of a generator expression that is still to make its generator (3.15 on)")           \
+	X(usdt_calls, "1 where a build's static probes of functions fire at every call (3.15 on)")                   \
 	X(frame_localsplus, "localsplus, f_localsplus")                                                              \
 	/* PyCodeObject */                                                                                           \
 	X(code_flags, "co_flags, int")                                                                               \

@@ -37,7 +37,7 @@ int mem__open(pid_t pid, struct mem **out)
 	*out = NULL;
 	/* Zero and negative numbers would name process groups. EPERM means that it exists; the first read tells more. */
 	if (pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH))
-		return diag_error(-ESRCH, "there is no process %d", (int)pid);
+		return -ESRCH;
 	err = new_mem(out);
 	if (!err)
 		(*out)->pid = pid;

@@ -13,7 +13,8 @@
 
 struct mem;
 
-/* Opens the memory of process `pid`. 0, or -errno reported through diag (-ESRCH: no such process). Close with mem__close. */
+/* Opens the memory of process `pid`. 0, -ESRCH (no such process), not reported, or -ENOMEM, reported. Close with
+ * mem__close. */
 int mem__open(pid_t pid, struct mem **out);
 
 /* A window onto bytes of our own, for unit tests and fuzzers: address `base` is buf[0]. `buf` must outlive it. */

@@ -7,19 +7,16 @@
  */
 #include <errno.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "out.h"
+#include "out_json_util.h"
 #include "out_util.h"
 #include "profile.h"
 
 #define FORMAT_VERSION 1
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-
-/* ASCII only, so that no control character beyond ASCII can reach a terminal; 15 digits come back as they went. */
-#define DUMP_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
 static const struct {
 	const char *name;
@@ -40,32 +37,12 @@ static const struct {
 	{ "max_ns", offsetof(struct prof_call, max_ns) },
 };
 
-static json_t *string(const char *text)
-{
-	char *copy = utf8_copy(text_or_empty(text));
-	json_t *value = copy ? json_string(copy) : NULL;
-
-	free(copy);
-	return value;
-}
-
-/* json_int_t is signed; 292 years of nanoseconds are enough. */
-static json_t *integer(uint64_t n)
-{
-	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
-}
-
-static json_t *number(double value)
-{
-	return isfinite(value) ? json_real(value) : json_null();
-}
-
 static json_t *strings(char *const *texts, size_t n)
 {
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < n; i++) {
-		if (json_array_append_new(array, string(texts[i]))) {
+		if (json_array_append_new(array, out_json__string(texts[i]))) {
 			json_decref(array);
 			return NULL;
 		}
@@ -73,31 +50,14 @@ static json_t *strings(char *const *texts, size_t n)
 	return array;
 }
 
-/* Sets a field; the value is taken over. A NULL value (memory ran out while it was made) is an error, remembered. */
-static void set(struct sink *s, json_t *object, const char *name, json_t *value)
-{
-	if (json_object_set_new(object, name, value))
-		sink__fail(s, -ENOMEM);
-}
-
-/* DEL is the one control character that jansson passes on. It can stand in strings only. */
-static void put_text(struct sink *s, const char *text)
-{
-	for (const char *del; (del = strchr(text, 0x7f)); text = del + 1) {
-		sink__write(s, text, del - text);
-		sink__puts(s, "\\u007f");
-	}
-	sink__puts(s, text);
-}
-
 /* Writes an object without its closing brace, followed by the start of the array `name`; takes the object over. */
 static void put_open(struct sink *s, json_t *object, const char *name)
 {
-	char *text = s->err ? NULL : json_dumps(object, DUMP_FLAGS);
+	char *text = s->err ? NULL : json_dumps(object, OUT_JSON_FLAGS | JSON_COMPACT);
 
 	if (text) {
 		text[strlen(text) - 1] = '\0';
-		put_text(s, text);
+		out_json__put(s, text);
 		sink__printf(s, ",\"%s\":[", name);
 	} else {
 		sink__fail(s, -ENOMEM);
@@ -114,7 +74,7 @@ static json_t *histogram(const struct prof_call *call)
 	while (n && !call->log2_ns[n - 1])
 		n--;
 	for (size_t i = 0; i < n; i++) {
-		if (json_array_append_new(array, integer(call->log2_ns[i]))) {
+		if (json_array_append_new(array, out_json__integer(call->log2_ns[i]))) {
 			json_decref(array);
 			return NULL;
 		}
@@ -126,17 +86,17 @@ static void open_call(struct sink *s, const struct prof_call *call)
 {
 	json_t *object = json_object();
 
-	set(s, object, "function", string(call->function));
-	set(s, object, "file", string(call->file));
-	set(s, object, "line", integer(call->line));
-	set(s, object, "generator", json_boolean(call->generator));
+	out_json__set(s, object, "function", out_json__string(call->function));
+	out_json__set(s, object, "file", out_json__string(call->file));
+	out_json__set(s, object, "line", out_json__integer(call->line));
+	out_json__set(s, object, "generator", json_boolean(call->generator));
 	for (size_t i = 0; i < ARRAY_SIZE(call_fields); i++) {
 		uint64_t n;
 
 		memcpy(&n, (const char *)call + call_fields[i].offset, sizeof(n));
-		set(s, object, call_fields[i].name, integer(n));
+		out_json__set(s, object, call_fields[i].name, out_json__integer(n));
 	}
-	set(s, object, "log2_ns", histogram(call));
+	out_json__set(s, object, "log2_ns", histogram(call));
 	put_open(s, object, "children");
 }
 
@@ -166,8 +126,8 @@ static void put_thread(struct sink *s, const struct prof_thread *thread)
 {
 	json_t *object = json_object();
 
-	set(s, object, "tid", integer(thread->tid));
-	set(s, object, "name", string(thread->name));
+	out_json__set(s, object, "tid", out_json__integer(thread->tid));
+	out_json__set(s, object, "name", out_json__string(thread->name));
 	put_open(s, object, "calls");
 	put_calls(s, thread->root);
 	sink__puts(s, "]}");
@@ -177,23 +137,26 @@ static void put_process(struct sink *s, const struct prof_process *proc)
 {
 	json_t *object = json_object(), *lost = json_object();
 
-	set(s, object, "pid", integer(proc->pid));
-	set(s, object, "command", string(proc->command));
-	set(s, object, "python", string(proc->python));
-	set(s, object, "build_id", string(proc->build_id));
-	set(s, object, "backend", string(proc->backend));
-	set(s, object, "why", string(proc->why));
-	set(s, object, "raw", json_boolean(proc->raw));
-	set(s, object, "ended", json_boolean(proc->ended));
-	set(s, object, "hits_total", integer(proc->hits_total));
-	set(s, object, "ns_per_hit", number(proc->ns_per_hit));
-	set(s, object, "overhead_fraction",
-	    proc->overhead_fraction >= 0 ? number(proc->overhead_fraction) : json_null());
-	set(s, lost, "events", integer(proc->lost.events));
-	set(s, lost, "stack_overflow", integer(proc->lost.stack_overflow));
-	set(s, lost, "unreadable", integer(proc->lost.unreadable));
-	set(s, object, "lost", lost);
-	set(s, object, "warnings", strings(proc->warnings, proc->nwarnings));
+	out_json__set(s, object, "pid", out_json__integer(proc->pid));
+	out_json__set(s, object, "command", out_json__string(proc->command));
+	out_json__set(s, object, "python", out_json__string(proc->python));
+	out_json__set(s, object, "build_id", out_json__string(proc->build_id));
+	out_json__set(s, object, "backend", out_json__string(proc->backend));
+	out_json__set(s, object, "why", out_json__string(proc->why));
+	out_json__set(s, object, "raw", json_boolean(proc->raw));
+	out_json__set(s, object, "jit", json_boolean(proc->jit));
+	out_json__set(s, object, "interpreter",
+		      proc->interpreter < 0 ? json_null() : out_json__integer((uint64_t)proc->interpreter));
+	out_json__set(s, object, "ended", json_boolean(proc->ended));
+	out_json__set(s, object, "hits_total", out_json__integer(proc->hits_total));
+	out_json__set(s, object, "ns_per_hit", out_json__number(proc->ns_per_hit));
+	out_json__set(s, object, "overhead_fraction",
+		      proc->overhead_fraction >= 0 ? out_json__number(proc->overhead_fraction) : json_null());
+	out_json__set(s, lost, "events", out_json__integer(proc->lost.events));
+	out_json__set(s, lost, "stack_overflow", out_json__integer(proc->lost.stack_overflow));
+	out_json__set(s, lost, "unreadable", out_json__integer(proc->lost.unreadable));
+	out_json__set(s, object, "lost", lost);
+	out_json__set(s, object, "warnings", strings(proc->warnings, proc->nwarnings));
 	put_open(s, object, "threads");
 	for (size_t i = 0; i < proc->nthreads && !s->err; i++) {
 		sink__puts(s, i ? ",\n" : "\n");
@@ -210,12 +173,12 @@ static int write_json(const struct profile *p, FILE *f, const struct out_options
 
 	(void)opts;
 	format_time(started, sizeof(started), &p->started);
-	set(&s, object, "format", string("pylu-profile"));
-	set(&s, object, "version", integer(FORMAT_VERSION));
-	set(&s, object, "host", string(p->host));
-	set(&s, object, "started", string(started));
-	set(&s, object, "duration_s", number(p->duration_ns / 1e9));
-	set(&s, object, "patterns", strings(p->patterns, p->npatterns));
+	out_json__set(&s, object, "format", out_json__string("pylu-profile"));
+	out_json__set(&s, object, "version", out_json__integer(FORMAT_VERSION));
+	out_json__set(&s, object, "host", out_json__string(p->host));
+	out_json__set(&s, object, "started", out_json__string(started));
+	out_json__set(&s, object, "duration_s", out_json__number(p->duration_ns / 1e9));
+	out_json__set(&s, object, "patterns", strings(p->patterns, p->npatterns));
 	put_open(&s, object, "processes");
 	for (size_t i = 0; i < p->nprocesses && !s.err; i++) {
 		sink__puts(&s, i ? ",\n" : "\n");

@@ -262,7 +262,10 @@ static void put_thread(struct table *t, const struct prof_process *proc, const s
 		return;
 	sink__puts(&t->s, "\n");
 	put_color(t, BOLD);
-	sink__printf(&t->s, "%d-", proc->pid);
+	sink__printf(&t->s, "%d", proc->pid);
+	if (proc->interpreter >= 0)
+		sink__printf(&t->s, ":%" PRId64, proc->interpreter);
+	sink__puts(&t->s, "-");
 	sink__put_shown(&t->s, name);
 	if (!*name)
 		sink__printf(&t->s, "%d", thread->tid);
@@ -302,7 +305,10 @@ static void put_process_head(struct table *t, const struct prof_process *proc)
 
 	sink__puts(&t->s, "\n");
 	put_color(t, BOLD);
-	sink__printf(&t->s, "process %d: ", proc->pid);
+	sink__printf(&t->s, "process %d", proc->pid);
+	if (proc->interpreter >= 0)
+		sink__printf(&t->s, ", interpreter %" PRId64, proc->interpreter);
+	sink__puts(&t->s, ": ");
 	sink__put_shown(&t->s, proc->command);
 	put_color(t, PLAIN);
 	sink__puts(&t->s, "\n  Python ");
@@ -315,7 +321,7 @@ static void put_process_head(struct table *t, const struct prof_process *proc)
 	sink__put_shown(&t->s, why);
 	sink__puts(&t->s, "\n  cost: ");
 	sink__put_cost(&t->s, proc);
-	sink__puts(&t->s, proc->raw ? "; times are raw" : "; times are corrected for it");
+	sink__puts(&t->s, proc->jit ? "; no times" : proc->raw ? "; times are raw" : "; times are corrected for it");
 	sink__puts(&t->s, "\n  ");
 	put_color(t, process_lost_something(proc) ? RED : "");
 	sink__puts(&t->s, "lost: ");
@@ -364,10 +370,10 @@ static void put_legend(struct table *t)
 			 "~N  N generators or coroutines were suspended when we stopped: their time so far counts in "
 			 "total and self");
 	if (t->untimed)
-		put_line(
-			t, DIM,
-			"?N  N generators or coroutines started before their suspensions were watched: hits, but in no "
-			"time");
+		put_line(t, DIM,
+			 "?N  N calls could not be timed (generators that started before their suspensions were "
+			 "watched; "
+			 "any call under the JIT): hits, but in no time");
 	if (t->shown[COL_ELAPSED])
 		put_line(t, DIM,
 			 "elapsed/hit: of generators and coroutines, from start to end; all other times leave out the "

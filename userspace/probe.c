@@ -17,6 +17,7 @@
 #include "elf.h"
 
 #define PROBE_FREE_MAX 16 /* links that are taken out at the same time */
+#define COUNTER_FORMAT "/sys/bus/event_source/devices/uprobe/format/ref_ctr_offset"
 
 struct probe_links {
 	int fd;			 /* uprobe_multi link, or -1 */
@@ -31,14 +32,15 @@ struct link_create_multi {
 	uint32_t cnt, uprobe_flags, pid, pad;
 };
 
-static int link_multi(int prog_fd, const char *path, pid_t pid, const uint64_t *offsets, const uint64_t *cookies,
-		      size_t n)
+static int link_multi(int prog_fd, const char *path, pid_t pid, const uint64_t *offsets, const uint64_t *counters,
+		      const uint64_t *cookies, size_t n)
 {
 	struct link_create_multi attr = {
 		.prog_fd = (uint32_t)prog_fd,
 		.attach_type = PROBE_ATTACH_TYPE_MULTI,
 		.path = (uint64_t)(uintptr_t)path,
 		.offsets = (uint64_t)(uintptr_t)offsets,
+		.ref_ctr_offsets = (uint64_t)(uintptr_t)counters,
 		.cookies = (uint64_t)(uintptr_t)cookies,
 		.cnt = (uint32_t)n,
 		.pid = (uint32_t)pid,
@@ -86,7 +88,7 @@ static bool try_multi(void)
 	prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "pylu_trial", "GPL", insns, 2, &opts);
 	if (prog < 0)
 		return false;
-	link = link_multi(prog, "/proc/self/exe", getpid(), &offset, &cookie, 1);
+	link = link_multi(prog, "/proc/self/exe", getpid(), &offset, NULL, &cookie, 1);
 	if (link >= 0)
 		close(link);
 	close(prog);
@@ -102,18 +104,33 @@ bool probe_multi_supported(void)
 	return known;
 }
 
+bool probe_counters_supported(bool multi)
+{
+	return multi || !access(COUNTER_FORMAT, F_OK);
+}
+
+static bool have_counters(const struct probe_point *points, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (points[i].ref_ctr_offset)
+			return true;
+	return false;
+}
+
 static int attach_multi(struct probe_links *links, const char *path, pid_t pid, struct bpf_program *prog,
 			const struct probe_point *points, size_t n)
 {
-	uint64_t *offsets = calloc(2 * n, sizeof(*offsets)), *cookies = offsets + n;
+	uint64_t *offsets = calloc(3 * n, sizeof(*offsets)), *counters = offsets + n, *cookies = counters + n;
 
 	if (!offsets)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		offsets[i] = points[i].file_offset;
+		counters[i] = points[i].ref_ctr_offset;
 		cookies[i] = points[i].cookie;
 	}
-	links->fd = link_multi(bpf_program__fd(prog), path, pid, offsets, cookies, n);
+	links->fd = link_multi(bpf_program__fd(prog), path, pid, offsets, have_counters(points, n) ? counters : NULL,
+			       cookies, n);
 	free(offsets);
 	return links->fd < 0 ? links->fd : 0;
 }
@@ -125,7 +142,8 @@ static int attach_perf(struct probe_links *links, const char *path, pid_t pid, s
 	if (!links->links)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = points[i].cookie);
+		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = points[i].cookie,
+			    .ref_ctr_offset = points[i].ref_ctr_offset);
 		struct bpf_link *link =
 			bpf_program__attach_uprobe_opts(prog, pid ? pid : -1, path, points[i].file_offset, &opts);
 		long err = libbpf_get_error(link);
@@ -154,6 +172,10 @@ int probe_links__attach(const char *path, pid_t pid, struct bpf_program *prog, c
 	probe_links__free(links);
 	if (err == -ESRCH)
 		return diag_error(err, "process %d ended before it could be probed", (int)pid);
+	if (err == -EINVAL && have_counters(points, n))
+		return diag_error(
+			err, "cannot probe %s: another tool's probe is at the same place, without the same counter",
+			path);
 	if (err == -EPERM || err == -EACCES)
 		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to probe %s", path);
 	return diag_error(err, "cannot probe %s: %s", path, strerror(-err));

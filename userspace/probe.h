@@ -19,12 +19,18 @@ struct bpf_program;
 struct probe_point {
 	uint64_t file_offset;
 	uint64_t cookie;
+	uint64_t
+		ref_ctr_offset; /* in the file, of a 16-bit counter that the kernel increments in the memory of each process
+				    that it probes, while it does; 0: none */
 };
 
 struct probe_links;
 
 /* Whether the running kernel has uprobe_multi links. Tried once, on an instruction of our own. */
 bool probe_multi_supported(void);
+
+/* Whether it has counters (ref_ctr_offset): with uprobe_multi links (`multi`) always, else from 4.20 on. */
+bool probe_counters_supported(bool multi);
 
 /*
  * Attaches a program to every point in the file `path`, for process `pid` only or, with 0, for all that map the file. With `multi`

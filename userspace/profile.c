@@ -139,6 +139,7 @@ struct prof_process *profile__add_process(struct profile *p, pid_t pid)
 		return NULL;
 	proc->pid = pid;
 	proc->overhead_fraction = -1;
+	proc->interpreter = -1;
 	if (append(&p->processes, &p->nprocesses, proc)) {
 		free(proc);
 		return NULL;
@@ -151,16 +152,10 @@ int prof_process__add_warning(struct prof_process *proc, const char *sentence)
 	return append_string(&proc->warnings, &proc->nwarnings, sentence);
 }
 
-struct prof_thread *prof_process__thread(struct prof_process *proc, pid_t tid, const char *name)
+struct prof_thread *prof_process__add_thread(struct prof_process *proc, pid_t tid, const char *name)
 {
-	struct prof_thread *thread;
+	struct prof_thread *thread = calloc(1, sizeof(*thread));
 
-	/* The newest first: callers ask for one thread many times in a row. */
-	for (size_t i = proc->nthreads; i-- > 0;) {
-		if (proc->threads[i]->tid == tid)
-			return proc->threads[i];
-	}
-	thread = calloc(1, sizeof(*thread));
 	if (!thread)
 		return NULL;
 	thread->tid = tid;

@@ -26,7 +26,9 @@ struct prof_call {
 	uint64_t raised;	   /* calls that ended by an exception */
 	uint64_t running_at_start; /* calls that were already running when we attached; not in hits */
 	uint64_t running_at_end;   /* calls still running when we stopped (whenever they started) */
-	uint64_t untimed; /* of the hits: generators that started before their suspensions were seen; in no time */
+	uint64_t
+		untimed; /* of the hits: generators that started before their suspensions were seen, or any calls of a process
+			   * with the JIT on; in no time */
 	uint64_t suspended_at_end; /* generators started, neither ended nor running when we stopped */
 
 	uint64_t total_ns;    /* time observed inside, callees included; a generator's suspended time is not in it */
@@ -58,6 +60,8 @@ struct prof_process {
 	char *backend;		  /* "opcode", "frame" */
 	char *why;		  /* one sentence: why that backend */
 	bool raw;		  /* times were not corrected for our own probes */
+	bool jit;		  /* compiled traces may have run: calls were counted, not timed */
+	int64_t interpreter;	  /* its id where the process has several, each an entry of its own; -1: it has one */
 	bool ended;		  /* the process ended or changed its image while we watched */
 	uint64_t hits_total;	  /* probe hits in this process, those of functions that do not match included */
 	double ns_per_hit;	  /* measured on this host at start */
@@ -90,8 +94,8 @@ void profile__free(struct profile *p);
 int profile__add_pattern(struct profile *p, const char *pattern);
 struct prof_process *profile__add_process(struct profile *p, pid_t pid);
 int prof_process__add_warning(struct prof_process *proc, const char *sentence);
-/* Finds the thread by tid or adds it. */
-struct prof_thread *prof_process__thread(struct prof_process *proc, pid_t tid, const char *name);
+/* Not for a thread that is there already: it is not looked for, there may be tens of thousands. */
+struct prof_thread *prof_process__add_thread(struct prof_process *proc, pid_t tid, const char *name);
 /* Finds the child of `parent` with this function, file and line, or adds it. */
 struct prof_call *prof_call__child(struct prof_call *parent, const char *function, const char *file, uint32_t line);
 /* Adds the counts, times and histogram of `from` to `to` (min and max combined); children are left alone. */

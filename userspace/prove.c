@@ -81,7 +81,7 @@ static bool await(const struct child *child, char want, int ms, struct session *
 }
 
 struct counted {
-	uint64_t hits, raised, wrong_caller, wrong_place;
+	uint64_t hits, raised, suspended, wrong_caller, wrong_place;
 	const struct prof_call *last; /* of those, one */
 };
 
@@ -93,6 +93,7 @@ static void count_call(const struct prof_call *call, const struct prove_expected
 		return;
 	got->hits += call->hits;
 	got->raised += call->raised;
+	got->suspended += call->suspended_at_end;
 	if (want->caller && (!caller || strcmp(caller, want->caller))) {
 		got->wrong_caller += call->hits;
 		got->last = call;
@@ -112,6 +113,11 @@ static int check_counted(const struct prove_expected *want, const struct counted
 				  "%llu times (%llu raised)",
 				  want->name, (unsigned long long)got->hits, (unsigned long long)got->raised,
 				  (unsigned long long)want->hits, (unsigned long long)want->raised);
+	if (got->suspended)
+		return diag_error(-DIAG_NOT_PROVED,
+				  "on a trial of this interpreter, %llu of %llu calls of %s were not seen to end, but "
+				  "all did",
+				  (unsigned long long)got->suspended, (unsigned long long)got->hits, want->name);
 	if (got->wrong_caller)
 		return diag_error(
 			-DIAG_NOT_PROVED,

@@ -19,11 +19,14 @@
 #define BASES_MAX 64
 #define TYPE_READ_MAX 512
 #define CHUNK 4096
+#define WORK_OF_READ 16 /* see WORK_MAX */
+#define WORK_BYTES 64
 
 struct pyobj_cache {
+	uint64_t work;	      /* that may still be done */
 	uint64_t tags[PAGES]; /* page address + 1, + 2 when it could not be read as a whole; 0: free */
 	struct pyobj_type types[TYPES];
-	uint8_t pages[PAGES][PAGE];
+	uint8_t *pages[PAGES]; /* NULL until one is read there */
 };
 
 uint64_t field_u64(const uint8_t *buf, int32_t offset)
@@ -105,20 +108,46 @@ const struct layout *pyobj_reader__layout(const struct pyobj_reader *r)
 	return r->lay;
 }
 
-int pyobj_cache__begin(struct pyobj_reader *r, bool *mine)
+int pyobj_cache__begin(struct pyobj_reader *r, uint64_t work, bool *mine)
 {
 	*mine = !r->cache;
 	if (*mine)
 		r->cache = calloc(1, sizeof(*r->cache));
-	return r->cache ? 0 : -ENOMEM;
+	if (!r->cache)
+		return -ENOMEM;
+	if (*mine)
+		r->cache->work = work;
+	return 0;
 }
 
 void pyobj_cache__end(struct pyobj_reader *r, bool mine)
 {
 	if (!mine)
 		return;
+	for (size_t i = 0; i < PAGES; i++)
+		free(r->cache->pages[i]);
 	free(r->cache);
 	r->cache = NULL;
+}
+
+bool pyobj_cache__spent(const struct pyobj_reader *r)
+{
+	return r->cache && !r->cache->work;
+}
+
+static int spend(struct pyobj_reader *r, uint64_t work)
+{
+	if (!r->cache)
+		return 0;
+	r->cache->work -= work < r->cache->work ? work : r->cache->work;
+	return r->cache->work ? 0 : -E2BIG;
+}
+
+static int read_target(struct pyobj_reader *r, uint64_t addr, void *buf, size_t len)
+{
+	int err = spend(r, WORK_OF_READ);
+
+	return err ? err : mem__read(r->mem, addr, buf, len);
 }
 
 /* The cached page that holds `addr`, or NULL when it can only be read in part. */
@@ -127,25 +156,30 @@ static const uint8_t *cached_page(struct pyobj_reader *r, uint64_t addr)
 	uint64_t page = addr & ~(uint64_t)(PAGE - 1);
 	size_t i = page / PAGE % PAGES;
 
+	if (!r->cache->pages[i] && !(r->cache->pages[i] = malloc(PAGE)))
+		return NULL;
 	if ((r->cache->tags[i] & ~(uint64_t)(PAGE - 1)) != page || !r->cache->tags[i])
-		r->cache->tags[i] = page + (mem__read(r->mem, page, r->cache->pages[i], PAGE) ? 2 : 1);
+		r->cache->tags[i] = page + (read_target(r, page, r->cache->pages[i], PAGE) ? 2 : 1);
 	return r->cache->tags[i] & 1 ? r->cache->pages[i] : NULL;
 }
 
 int pyobj__read(struct pyobj_reader *r, uint64_t addr, void *buf, size_t len)
 {
 	uint8_t *to = buf;
+	int err = spend(r, 1 + len / WORK_BYTES);
 
+	if (err)
+		return err;
 	if (addr + len < addr)
 		return -EFAULT;
 	if (!r->cache || len > PAGE)
-		return mem__read(r->mem, addr, buf, len);
+		return read_target(r, addr, buf, len);
 	while (len) {
 		const uint8_t *page = cached_page(r, addr);
 		size_t n = PAGE - addr % PAGE;
 
 		if (!page)
-			return mem__read(r->mem, addr, to, len);
+			return read_target(r, addr, to, len);
 		if (n > len)
 			n = len;
 		memcpy(to, page + addr % PAGE, n);

@@ -63,6 +63,9 @@ int pyobj_each_function(struct pyobj_reader *r, int (*fn)(const struct pyfunc *f
  * read anew, at most once a second. 0, or -ENOENT. */
 int pyobj__qualname(struct pyobj_reader *r, uint64_t globals, uint64_t code, char *buf, size_t size);
 
+/* Lets the next question for a qualified name read every module anew, however short ago it was read. */
+void pyobj_names__expire(struct pyobj_reader *r);
+
 /* Python's name of a thread ("MainThread", "Thread-5 (work)") from threading._active, or -ENOENT. */
 int pyobj__thread_name(struct pyobj_reader *r, pid_t tid, char *buf, size_t size);
 

@@ -305,7 +305,7 @@ int pyobj__thread_name(struct pyobj_reader *r, pid_t tid, char *buf, size_t size
 {
 	struct thread_search s = { .r = r, .tid = tid };
 	bool mine;
-	int err = pyobj_cache__begin(r, &mine);
+	int err = pyobj_cache__begin(r, WORK_SMALL_MAX, &mine);
 
 	if (err)
 		return err;

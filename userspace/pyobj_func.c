@@ -14,6 +14,7 @@
 #include "diag.h"
 
 #define NAMES_MAX 1000000
+#define NAMES_BYTES_MAX (UINT64_C(1) << 27)
 #define AGAIN_MS 1000
 #define TRIES 5
 
@@ -27,6 +28,7 @@ struct pyobj_names {
 	struct addrmap modules; /* globals -> when they were last walked, in ms, modulo 2^32 */
 	struct name *names;	/* owned */
 	size_t n, cap;
+	uint64_t bytes; /* of all names */
 };
 
 struct listing {
@@ -79,6 +81,7 @@ void pyobj_names__free(struct pyobj_names *names)
 int pyobj_names__keep(struct pyobj_reader *r, const struct walk_func *f)
 {
 	struct pyobj_names *names = r->names ? r->names : (r->names = calloc(1, sizeof(*names)));
+	size_t len = strlen(f->func.qualname) + 1;
 	uint32_t index;
 	char *copy;
 	int err;
@@ -86,7 +89,8 @@ int pyobj_names__keep(struct pyobj_reader *r, const struct walk_func *f)
 	if (!names)
 		return -ENOMEM;
 	index = (uint32_t)names->n;
-	if (names->n >= NAMES_MAX && addrmap__get(&names->codes, f->func.code, &index))
+	if ((names->n >= NAMES_MAX && addrmap__get(&names->codes, f->func.code, &index)) ||
+	    names->bytes + len > NAMES_BYTES_MAX)
 		return 0;
 	if (names->n == names->cap) {
 		size_t cap = 2 * names->cap + 256;
@@ -103,10 +107,13 @@ int pyobj_names__keep(struct pyobj_reader *r, const struct walk_func *f)
 		free(copy);
 		return err;
 	}
-	if (err)
+	if (err) {
 		names->n++;
-	else
+	} else {
+		names->bytes -= strlen(names->names[index].qualname) + 1;
 		free(names->names[index].qualname);
+	}
+	names->bytes += len;
 	names->names[index] = (struct name){ copy, f->func.line };
 	return 0;
 }
@@ -159,6 +166,12 @@ static int refresh(struct pyobj_reader *r, uint64_t globals)
 	if (addrmap__set(&r->names->modules, globals, now))
 		return -EAGAIN;
 	return pyobj_walk(r, globals, keep_one, r);
+}
+
+void pyobj_names__expire(struct pyobj_reader *r)
+{
+	if (r->names)
+		addrmap__clear(&r->names->modules);
 }
 
 int pyobj__qualname(struct pyobj_reader *r, uint64_t globals, uint64_t code, char *buf, size_t size)

@@ -62,6 +62,12 @@ enum pyobj_kind {
 #define DICT_ENTRIES_MAX 1000000
 #define TUPLE_ITEMS_MAX 1000000
 
+/* What one question may cost, in cached reads: a reading of the target's memory counts for 16 of them, and each 64 bytes
+ * for one more. All loops are bounded, but damaged memory may put one into another: a million modules that all have the
+ * same dict with a million entries. 28,000 functions cost 2 million. */
+#define WORK_MAX (UINT64_C(1) << 27)
+#define WORK_SMALL_MAX (WORK_MAX / 16) /* what is asked about one module or thread, and therefore often */
+
 /* What we keep of a type. */
 struct pyobj_type {
 	uint64_t addr;
@@ -85,18 +91,21 @@ struct pyobj_reader {
 	const struct layout *lay; /* the same */
 	struct pyobj_symbols sym;
 	struct pyobj_cache *cache; /* only while a walk is under way: pages and types as they were when it met them */
-	struct pyobj_names *names; /* pyobj_names.c's: answers of pyobj__qualname; NULL until asked */
+	struct pyobj_names *names; /* pyobj_func.c's: answers of pyobj__qualname; NULL until asked */
 };
 
 /* A reader without a target. Nothing is copied from `m`, which must outlive it. 0, or -ENOMEM reported. */
 int pyobj_reader__new_at(struct mem *m, const struct layout *lay, const struct pyobj_symbols *sym,
 			 struct pyobj_reader **out);
 
-/* From here to the end every page is read once. May be nested. */
-int pyobj_cache__begin(struct pyobj_reader *r, bool *mine);
+/* From here to the end every page is read once, and no more than `work` is done. May be nested: the outermost bound
+ * counts. */
+int pyobj_cache__begin(struct pyobj_reader *r, uint64_t work, bool *mine);
 void pyobj_cache__end(struct pyobj_reader *r, bool mine);
+/* Whether the bound was reached: nothing can be read any more. */
+bool pyobj_cache__spent(const struct pyobj_reader *r);
 
-/* mem__read, through the cache while there is one. */
+/* mem__read, through the cache while there is one; -E2BIG behind its bound. */
 int pyobj__read(struct pyobj_reader *r, uint64_t addr, void *buf, size_t len);
 int pyobj__read_u64(struct pyobj_reader *r, uint64_t addr, uint64_t *out);
 

@@ -10,8 +10,10 @@
 
 #define NAME_MAX_BYTES 1024
 #define FUNCS_MAX 1000000
-#define CODE_BYTES 256 /* of a code object, up to the last field that we read */
-#define NESTING_MAX 64 /* of code objects in constants */
+#define POOL_MAX (UINT64_C(1) << 27)   /* bytes; 28,000 functions have 3 million */
+#define REPORT_MAX (UINT64_C(1) << 28) /* bytes: who is told may keep them all */
+#define CODE_BYTES 256		       /* of a code object, up to the last field that we read */
+#define NESTING_MAX 64		       /* of code objects in constants */
 
 struct module {
 	uint64_t globals;
@@ -58,11 +60,15 @@ static uint32_t pool_add(struct table *t, const char *text, int *err)
 	size_t len = strlen(text) + 1;
 	char *to;
 
-	/* Place 0 means none; places are 32 bits wide. */
+	/* Place 0 means none. */
 	if (!t->pool.n && !list__add(&t->pool, 1, 1))
 		*err = -ENOMEM;
-	if (*err || len == 1 || t->pool.n + len > UINT32_MAX)
+	if (*err || len == 1)
 		return 0;
+	if (t->pool.n + len > POOL_MAX) {
+		t->cut = true;
+		return 0;
+	}
 	to = list__add(&t->pool, 1, len);
 	if (!to) {
 		*err = -ENOMEM;
@@ -134,8 +140,12 @@ int64_t table__code(struct table *t, uint64_t code, uint32_t module)
 
 	if (!addrmap__get(&t->codes, code, &index))
 		return index;
-	if (pyobj__type(t->r, code, &type) || type.kind != KIND_CODE || t->entries.n >= FUNCS_MAX)
+	if (pyobj__type(t->r, code, &type) || type.kind != KIND_CODE)
 		return TABLE_NONE;
+	if (t->entries.n >= FUNCS_MAX) {
+		t->cut = true;
+		return TABLE_NONE;
+	}
 	if (pyobj__read(t->r, code, buf, fields_end(fields, sizeof(fields) / sizeof(fields[0]), sizeof(buf))))
 		return TABLE_NONE;
 	err = addrmap__add(&t->codes, code, &index);
@@ -195,9 +205,10 @@ static void name_entry(const struct table *t, uint32_t index, char *buf, size_t 
 	}
 }
 
-int table__report(const struct table *t, int (*fn)(const struct walk_func *f, void *ctx), void *ctx)
+int table__report(struct table *t, int (*fn)(const struct walk_func *f, void *ctx), void *ctx)
 {
 	char qualname[NAME_MAX_BYTES];
+	uint64_t said = 0;
 	int err = 0;
 
 	for (uint32_t i = 0; i < t->entries.n && !err; i++) {
@@ -210,6 +221,11 @@ int table__report(const struct table *t, int (*fn)(const struct walk_func *f, vo
 		};
 
 		name_entry(t, i, qualname, sizeof(qualname));
+		said += strlen(f.func.module) + strlen(qualname) + strlen(f.func.file);
+		if (said > REPORT_MAX) {
+			t->cut = true;
+			break;
+		}
 		if (qualname[0])
 			err = fn(&f, ctx);
 	}

@@ -29,6 +29,7 @@ struct table {
 	struct list entries;	 /* struct entry */
 	struct list module_list; /* struct module */
 	struct list pool;	 /* char: strings, each with its NUL */
+	bool cut;		 /* a bound was reached: something may be missing */
 };
 
 /* Adds `n` items of `size` bytes: where they are, or NULL when memory runs out. */
@@ -56,8 +57,9 @@ int64_t table__code(struct table *t, uint64_t code, uint32_t module);
  */
 int table__set_func_name(struct table *t, uint32_t i, uint64_t qualname, bool wraps);
 
-/* Calls fn for each code object, in the order in which they were found, with its name put together. */
-int table__report(const struct table *t, int (*fn)(const struct walk_func *f, void *ctx), void *ctx);
+/* Calls fn for each code object, in the order in which they were found, with its name put together. Ends early, and says
+ * so in t->cut, where that would be more text than any program's. */
+int table__report(struct table *t, int (*fn)(const struct walk_func *f, void *ctx), void *ctx);
 
 void table__clear(struct table *t);
 

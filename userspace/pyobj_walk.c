@@ -40,7 +40,6 @@ struct walk {
 	struct list data;    /* struct item, a queue */
 	size_t data_next;
 	size_t entries_next; /* of the table: whose constants were not looked at yet */
-	bool cut;	     /* the bound was reached: something may be missing */
 };
 
 struct nested {
@@ -80,7 +79,7 @@ static int push(struct walk *w, struct list *to, uint64_t obj, unsigned depth)
 	int err;
 
 	if (w->visited.used >= VISITS_MAX) {
-		w->cut = true;
+		w->table.cut = true;
 		return 0;
 	}
 	err = addrmap__add(&w->visited, obj, NULL);
@@ -385,7 +384,7 @@ int pyobj_walk(struct pyobj_reader *r, uint64_t globals, int (*fn)(const struct 
 {
 	struct walk w = { .r = r, .lay = r->lay, .table = { .r = r }, .only = globals };
 	bool mine;
-	int err = pyobj_cache__begin(r, &mine);
+	int err = pyobj_cache__begin(r, globals ? WORK_SMALL_MAX : WORK_MAX, &mine);
 
 	if (err)
 		return err;
@@ -398,11 +397,16 @@ int pyobj_walk(struct pyobj_reader *r, uint64_t globals, int (*fn)(const struct 
 		if (!err)
 			err = drain(&w);
 	}
-	if (w.cut)
-		diag_warn("more than %d objects hang on the modules of the process: functions may be missing",
-			  VISITS_MAX);
+	/* Behind the bound everything is unreadable, which may have ended the search. */
+	if (pyobj_cache__spent(r)) {
+		w.table.cut = true;
+		err = only_ours(err);
+	}
 	if (!err)
 		err = table__report(&w.table, fn, ctx);
+	if (w.table.cut)
+		diag_warn("there is too much in the memory of the process to look at all of it: functions may be "
+			  "missing");
 	table__clear(&w.table);
 	addrmap__clear(&w.visited);
 	free(w.classes.items);

@@ -6,8 +6,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +13,7 @@
 
 #include "diag.h"
 #include "pattern.h"
-#include "probe.h"
+#include "programs.h"
 #include "pyobj.h"
 
 #define CHECK_NS 100000000ULL		  /* how often we look whether the targets live */
@@ -27,41 +25,6 @@ uint64_t monotonic_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
-
-static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
-{
-	char line[512];
-
-	if (level == LIBBPF_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), fmt, args);
-	line[strcspn(line, "\n")] = 0;
-	diag_debug("%s", line);
-	return 0;
-}
-
-static int load(struct session *s)
-{
-	struct bpf_program *prog;
-	int err;
-
-	libbpf_set_print(print_libbpf);
-	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return diag_error(-DIAG_NO_KERNEL, "this kernel has no BTF (/sys/kernel/btf/vmlinux)");
-	s->skel = pylu__open();
-	if (!s->skel)
-		return diag_error(-errno, "cannot open the BPF programs: %s", strerror(errno));
-	s->multi = probe_multi_supported();
-	if (s->multi)
-		bpf_object__for_each_program(prog, s->skel->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
-			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
-	err = pylu__load(s->skel);
-	if (err == -EPERM || err == -EACCES)
-		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to load BPF programs");
-	if (err)
-		return diag_error(-DIAG_NO_KERNEL, "the kernel refused the BPF programs: %s", strerror(-err));
-	return 0;
 }
 
 static int on_event(void *ctx, void *data, size_t size)
@@ -83,6 +46,8 @@ static int on_event(void *ctx, void *data, size_t size)
 		session_on_code(s, data);
 	} else if (type == WIRE_EVENT_FORK) {
 		session_on_fork(s, data);
+	} else if (type == WIRE_EVENT_INTERP) {
+		session_on_interp(s, data);
 	} else if (type == WIRE_EVENT_EXEC) {
 		const struct wire_event_proc *event = data;
 		struct session_proc *proc = session_proc(s, event->slot);
@@ -132,7 +97,7 @@ int session__new(const struct session_options *opts, struct session **out)
 	s->opts = *opts;
 	err = pattern_set__parse(opts->patterns, opts->npatterns, &s->patterns);
 	if (!err)
-		err = load(s);
+		err = programs__load(&s->skel, &s->multi);
 	if (!err)
 		err = measure_cost(s);
 	if (err) {
@@ -170,15 +135,9 @@ int session__attach(struct session *s)
 	uint64_t begin = monotonic_ns();
 	int err;
 
-	s->skel->links.proc_exec = bpf_program__attach(s->skel->progs.proc_exec);
-	err = (int)libbpf_get_error(s->skel->links.proc_exec);
-	if (!err && s->opts.tree) {
-		s->skel->links.proc_fork = bpf_program__attach(s->skel->progs.proc_fork);
-		err = (int)libbpf_get_error(s->skel->links.proc_fork);
-	}
-	if (err)
-		return diag_error(err, "cannot attach to the kernel's scheduler tracepoints: %s", strerror(-err));
-	err = session_attach_all(s);
+	err = programs__attach_scheduler(s->skel, s->opts.tree);
+	if (!err)
+		err = session_attach_all(s);
 	if (err)
 		return err;
 	clock_gettime(CLOCK_REALTIME, &s->started);
@@ -199,6 +158,7 @@ static void check_targets(struct session *s)
 	s->last_check_ns = monotonic_ns();
 	session_check_procs(s);
 	session_name_threads(s);
+	session_retry_names(s, false);
 	if (s->skel->bss->frames_made > FRAMES_HIGH)
 		s->skel->bss->frames_pressure = 1;
 }
@@ -241,21 +201,20 @@ void session__stop(struct session *s)
 	session_detach(s);
 	if (s->ring && s->live_ns)
 		ring_buffer__consume(s->ring);
+	session_retry_names(s, true);
 	pylu__detach(s->skel);
 	diag_debug("detached in %.1f ms", (double)(monotonic_ns() - begin) / 1e6);
 }
 
 void session__status(const struct session *s, struct session_status *out)
 {
-	*out = (struct session_status){ .ns_per_hit = s->cost.ns_per_hit };
+	*out = (struct session_status){ .ns_per_hit = s->cost.ns_per_hit, .functions = s->nmatched };
 	for (size_t i = 0; i < s->nprocs; i++) {
 		if (s->procs[i]->trial)
 			continue;
 		out->hits += s->skel->bss->procs[s->procs[i]->slot].hits;
-		out->processes += !s->procs[i]->ended;
+		out->processes += !s->procs[i]->ended && !s->procs[i]->interp;
 	}
-	for (size_t i = 0; i < s->nfuncs; i++)
-		out->functions += s->funcs[i].known && s->funcs[i].matched && !session_is_trial(s, s->funcs[i].slot);
 }
 
 void session__each_unmatched(const struct session *s, void (*fn)(const char *module, const char *qualname, void *ctx),

@@ -39,6 +39,7 @@ int session_attach_sites(struct session *s, const struct session_proc *proc, pid
 			points[n++] = (struct probe_point){
 				.file_offset = build->sites.sites[i].file_offset,
 				.cookie = build->first_site + i,
+				.ref_ctr_offset = build->sites.sites[i].semaphore_offset,
 			};
 	if (!n)
 		return 0;
@@ -48,7 +49,7 @@ int session_attach_sites(struct session *s, const struct session_proc *proc, pid
 
 static bool can_attach(const struct session_proc *proc, size_t build)
 {
-	return proc->build == build && !proc->ended && proc->open_path;
+	return proc->build == build && !proc->ended && !proc->interp && proc->open_path;
 }
 
 /* Whether the file of process `i` is that of one before it: of a build there may be several copies. */
@@ -67,19 +68,26 @@ static bool has_links(const struct session *s, size_t build, size_t i)
 
 /* All processes of one build share its sites; each gets links of its own where the kernel can limit a probe to a
  * process, so that no other one pays. Children forked later are reached by unlimited probes only: these are one set for
- * each file. */
+ * each file, by way of any process that lives. */
 static int attach_build(struct session *s, size_t build, bool yields)
 {
+	bool attached = false;
+	pid_t gone = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < s->nprocs && !err; i++) {
-		if (!can_attach(s->procs[i], build) || (!s->limited && has_links(s, build, i)))
+		if (!can_attach(s->procs[i], build))
 			continue;
-		if (s->procs[i]->target && !target__alive(s->procs[i]->target))
-			return diag_error(-DIAG_GONE, "process %d ended before it could be watched",
-					  (int)s->procs[i]->pid);
-		err = session_attach_sites(s, s->procs[i], s->limited ? s->procs[i]->pid : 0, yields);
+		if (s->procs[i]->target && !target__alive(s->procs[i]->target)) {
+			gone = s->procs[i]->pid;
+		} else if (s->limited || !has_links(s, build, i)) {
+			err = session_attach_sites(s, s->procs[i], s->limited ? s->procs[i]->pid : 0, yields);
+			attached = true;
+		}
 	}
+	/* Whoever ends while it is watched takes nothing with it. */
+	if (!err && gone && !yields && (s->limited || !attached))
+		return diag_error(-DIAG_GONE, "process %d ended before it could be watched", (int)gone);
 	return err;
 }
 
@@ -111,13 +119,23 @@ int session_attach_yields(struct session *s, size_t build)
 	return err;
 }
 
+/* Whether a backend sees yields at sites of their own, rather than where it sees starts and ends. */
+static bool has_yield_sites(const struct session_build *build)
+{
+	for (size_t i = 0; i < build->sites.n; i++)
+		if (build->sites.sites[i].kind == SITE_OPCODE_YIELD)
+			return true;
+	return false;
+}
+
 int session_attach_all(struct session *s)
 {
 	int err = 0;
 
 	s->limited = s->cost.thread_filter && !s->opts.tree;
 	for (size_t b = 0; b < s->nbuilds && !err; b++) {
-		s->builds[b].wants_yields = s->builds[b].yields_attached = has_generators(s, b);
+		s->builds[b].wants_yields = s->builds[b].yields_attached = !has_yield_sites(&s->builds[b]) ||
+									   has_generators(s, b);
 		err = attach_build(s, b, false);
 		if (!err && s->builds[b].yields_attached)
 			err = session_attach_yields(s, b);

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "diag.h"
 #include "elf.h"
 #include "layout.h"
 #include "opmap.h"
 #include "pattern.h"
+#include "probe.h"
 #include "prove.h"
 #include "session_priv.h"
 #include "target.h"
@@ -34,6 +36,17 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.frame_state_suspended = l->frame_state_suspended,
 		.resume_mask = l->resume_mask,
 		.resume_creates = l->resume_creates,
+		.frame_builtins = l->frame_builtins,
+		.frame_owner_generator = l->frame_owner_generator,
+		.code_bytes = l->code_bytes,
+		.runtime_interp_head = l->runtime_interp_head,
+		.interp_next = l->interp_next,
+		.interp_id = l->interp_id,
+		.interp_builtins = l->interp_builtins,
+		.interp_jit = l->interp_jit,
+		.interp_tstate_head = l->interp_tstate_head,
+		.tstate_next = l->tstate_next,
+		.tstate_current_frame = l->tstate_current_frame,
 		.code_flags = l->code_flags,
 		.code_firstlineno = l->code_firstlineno,
 		.code_filename = l->code_filename,
@@ -64,13 +77,26 @@ static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 	if (elf_file__symbol(elf, "PyCode_Type", &sym))
 		return diag_error(-DIAG_NO_SITE, "PyCode_Type is not exported by build %s", elf_file__build_id(elf));
 	b->code_type = sym.addr;
+	if (elf_file__symbol(elf, "_PyRuntime", &sym))
+		return diag_error(-DIAG_NO_SITE, "_PyRuntime is not exported by build %s", elf_file__build_id(elf));
+	b->runtime = sym.addr;
 	return 0;
 }
 
-static const char *why_backend(const struct site_set *sites)
+bool session_by_usdt(const struct session_build *build)
 {
-	return strcmp(sites->backend, "frame") ? "opcode handlers see every call of Python 3.11 and later"
-					       : "up to Python 3.10 every call passes the evaluation function";
+	return !strcmp(build->sites.backend, "usdt");
+}
+
+/* malloc'ed, or NULL. */
+static char *why_backend(const struct site_set *sites, const char *wanted)
+{
+	const char *why = backend__find(sites->backend)->why;
+	char *text;
+
+	if (wanted || strcmp(sites->backend, "usdt"))
+		return strdup(why);
+	return asprintf(&text, "the opcode handlers of this build were not found; %s", why) < 0 ? NULL : text;
 }
 
 /* A site as the programs know it. */
@@ -87,6 +113,8 @@ static struct wire_site wire_site(const struct session *s, size_t build, const s
 		[SITE_FRAME_ENTER] = { WIRE_SITE_ENTER, WIRE_OUTCOME_ASK },
 		[SITE_FRAME_LEAVE] = { WIRE_SITE_LEAVE, WIRE_OUTCOME_ASK },
 		[SITE_CODE_DEALLOC] = { WIRE_SITE_DEALLOC, WIRE_OUTCOME_ASK },
+		[SITE_USDT_ENTRY] = { WIRE_SITE_USDT_ENTRY, WIRE_OUTCOME_ASK },
+		[SITE_USDT_RETURN] = { WIRE_SITE_USDT_RETURN, WIRE_OUTCOME_ASK },
 	};
 
 	return (struct wire_site){
@@ -136,6 +164,12 @@ static int prove(struct session *s, size_t b, const struct elf_file *elf, const 
 		verdict_store(build->build_id, &build->sites);
 	else
 		build->unproved = why;
+	if (build->unproved && !strcmp(build->sites.dispatch, "tail calls"))
+		return diag_error(
+			-DIAG_NOT_PROVED,
+			"build %s has a function for each opcode (tail calls), which is used only once it is proved, "
+			"and no trial child could be started: %s",
+			build->build_id, why);
 	return (int)b;
 }
 
@@ -174,14 +208,14 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 		diag_debug("%s: %u offsets are not those of other builds of Python %s", path, corrected, version->text);
 	if (s->nbuilds == WIRE_MAX_BUILDS - 1)
 		return diag_error(-E2BIG, "more than %d different Python builds at once", WIRE_MAX_BUILDS - 1);
-	err = site_set__find(elf, &build->layout, opmap, &build->sites);
+	err = site_set__find(elf, &build->layout, opmap, s->opts.backend, &build->sites);
 	if (err)
 		return err;
-	if (s->opts.backend && strcmp(s->opts.backend, build->sites.backend))
-		return diag_error(-DIAG_UNSUPPORTED, "the backend '%s' cannot be used with Python %s, only '%s'",
-				  s->opts.backend, version->text, build->sites.backend);
+	if (session_by_usdt(build) && !probe_counters_supported(s->multi))
+		return diag_error(-DIAG_NO_KERNEL,
+				  "this kernel cannot switch static probes on: its uprobes have no ref_ctr_offset");
 	build->build_id = strdup(id);
-	build->why = strdup(why_backend(&build->sites));
+	build->why = why_backend(&build->sites, s->opts.backend);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
 	fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);

@@ -4,6 +4,7 @@
  * fit; here it is judged. A session that fails gives no result.
  */
 #include "diag.h"
+#include "interps.h"
 #include "pyobj.h"
 #include "session_priv.h"
 
@@ -28,6 +29,32 @@ void session_check_code(const struct session *s, struct session_proc *proc, cons
 	proc->bad_names = err == -EINVAL && session_code_lives(s, event);
 }
 
+/* Compiled traces pass no static probes, neither where calls start nor where they end: nothing would be amiss in a result
+ * but that most calls are missing. The other backends see the ends. */
+static int refuse_jit(const struct session *s, const struct session_proc *proc)
+{
+	return diag_error(s->opts.backend ? -DIAG_BACKEND : -DIAG_NOT_PROVED,
+			  "process %d%s: the JIT compiler is on, and what it compiles passes none of the static probes "
+			  "by which the backend 'usdt' sees calls",
+			  (int)proc->pid, proc->trial ? ", a trial of this interpreter" : "");
+}
+
+int session_check_target(const struct session *s, const struct session_proc *proc)
+{
+	const struct session_build *build = &s->builds[proc->build];
+	unsigned n, jit;
+
+	return session_by_usdt(build) && !interps_count(proc->target, &build->layout, &n, &jit) && jit
+		       ? refuse_jit(s, proc)
+		       : 0;
+}
+
+int session_check_jit(const struct session *s, const struct session_proc *proc)
+{
+	return session_by_usdt(&s->builds[proc->build]) && s->skel->bss->procs[proc->slot].jit ? refuse_jit(s, proc)
+											       : 0;
+}
+
 static int check_proc(const struct session *s, const struct session_proc *proc)
 {
 	const struct wire_proc *wire = &s->skel->bss->procs[proc->slot];
@@ -41,6 +68,13 @@ static int check_proc(const struct session *s, const struct session_proc *proc)
 	if (proc->bad_names)
 		return diag_error(-DIAG_NOT_PROVED, "process %d: the name of a code object that was met is no string",
 				  (int)proc->pid);
+	if (stats->unstarted)
+		return diag_error(
+			-DIAG_NOT_PROVED,
+			"process %d: of one in %d calls that ended, %llu had not been seen to start, though their "
+			"callers had: something hides calls from the probes (compiled code?), so the counts would "
+			"be wrong, and none is shown",
+			(int)proc->pid, WIRE_UNSTARTED_SAMPLE, (unsigned long long)stats->unstarted);
 	if (stats->unreadable * UNREADABLE_MOST > hits)
 		return diag_error(-DIAG_NOT_PROVED,
 				  "process %d: at %llu of %llu probe hits the frame could not be read", (int)proc->pid,
@@ -51,7 +85,7 @@ static int check_proc(const struct session *s, const struct session_proc *proc)
 				  "of its interpreter could be started: %s",
 				  (int)proc->pid, (unsigned long long)stats->unclosed, hits,
 				  s->builds[proc->build].unproved);
-	return 0;
+	return session_check_jit(s, proc);
 }
 
 int session_check(const struct session *s)

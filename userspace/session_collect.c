@@ -87,8 +87,9 @@ static int on_frame(const void *key, const void *value, void *ctx)
 	return 0;
 }
 
-/* Gives every open frame its node: leaves get theirs when they end, which these have not. */
-static int place_open(struct collector *c)
+/* Gives every open frame its node: leaves get theirs when they end, which these have not. Where the call tree is full
+ * they are lost. */
+static void place_open(struct collector *c)
 {
 	int fd = bpf_map__fd(c->s->skel->maps.nodes);
 
@@ -96,14 +97,17 @@ static int place_open(struct collector *c)
 		struct wire_node_key key = { c->open[i].rec.parent, c->open[i].rec.func };
 		struct wire_node node = { 0 };
 
-		if (bpf_map_lookup_elem(fd, &key, &node)) {
-			node.id = c->s->skel->data->next_node++;
+		if (bpf_map_lookup_elem(fd, &key, &node) && key.parent) {
+			node.id = c->s->skel->data->next_node;
 			if (bpf_map_update_elem(fd, &key, &node, BPF_NOEXIST))
-				return -errno;
+				node.id = 0;
+			else
+				c->s->skel->data->next_node++;
 		}
 		c->open[i].node = node.id;
+		if (!node.id && !c->open[i].rec.preattach)
+			c->s->skel->bss->procs[c->open[i].slot].stats.lost_events++;
 	}
-	return 0;
 }
 
 static int on_node(const void *key, const void *value, void *ctx)
@@ -140,7 +144,7 @@ static uint64_t open_slice(struct session *s, const struct open_frame *open)
 		return 0;
 	ns = end - open->rec.resume_ns;
 	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i].slot == open->slot && s->threads[i].tid == (pid_t)open->rec.tid)
+		if (s->threads[i].index < WIRE_MAX_THREADS && s->threads[i].tid == (pid_t)open->rec.tid)
 			ours = s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)] -
 			       open->rec.ours0;
 	if (s->opts.raw)
@@ -161,7 +165,7 @@ static void add_open(struct collector *c)
 			node->suspended++;
 			node->suspended_preattach += open->rec.preattach;
 		}
-		node->untimed += open->rec.untimed;
+		node->untimed += open->rec.untimed && !open->rec.preattach;
 		if (!open->rec.untimed)
 			node->open_ns += open->rec.active_ns + open_slice(c->s, open);
 	}
@@ -217,8 +221,8 @@ static int place_thread(struct collector *c, struct node *node, struct prof_proc
 
 	if (slot >= WIRE_MAX_PROCS || !by_slot[slot])
 		return 0;
-	thread = prof_process__thread(by_slot[slot], (pid_t)node->key.func,
-				      thread_name(c->s, slot, (pid_t)node->key.func));
+	thread = prof_process__add_thread(by_slot[slot], (pid_t)node->key.func,
+					  thread_name(c->s, slot, (pid_t)node->key.func));
 	if (!thread)
 		return -ENOMEM;
 	node->call = thread->root;
@@ -342,6 +346,11 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 	if (!err && !s->opts.raw && out->overhead_fraction > ROUGH_FRACTION)
 		err = prof_process__add_warning(out, "the probes took most of the processor time: the times are rough, "
 						     "the counts are not");
+	if (!err && out->jit)
+		err = prof_process__add_warning(
+			out, "the JIT compiler is on in this process, and its compiled code hides "
+			     "where calls start: calls are "
+			     "counted where they end, without times; those of generators and coroutines are not exact");
 	if (!err && stats->unclosed) {
 		snprintf(text, sizeof(text), "%llu calls were not seen to end", (unsigned long long)stats->unclosed);
 		err = prof_process__add_warning(out, text);
@@ -349,25 +358,41 @@ static int add_warnings(const struct session *s, const struct session_proc *proc
 	return err;
 }
 
+/* The cost of the hits in all threads of a process, ns. Threads that share a counter get equal parts of it: `sharers`
+ * says how many there are of each. */
+static uint64_t process_ours(const struct session *s, const struct session_proc *proc, const uint32_t *sharers)
+{
+	uint64_t ours = 0;
+
+	for (size_t i = 0; i < s->nthreads; i++) {
+		size_t index = s->threads[i].index;
+
+		if (s->threads[i].slot == proc->slot && index < WIRE_MAX_THREADS)
+			ours += s->skel->bss->thread_ours[index] / sharers[index];
+	}
+	return ours;
+}
+
 static int add_process(const struct session *s, struct profile *p, const struct session_proc *proc,
-		       struct prof_process **by_slot)
+		       struct prof_process **by_slot, const uint32_t *sharers)
 {
 	const struct wire_proc *wire = &s->skel->bss->procs[proc->slot];
 	struct prof_process *out = profile__add_process(p, proc->pid);
-	uint64_t ours = 0, cpu = proc->cpu_end_ns > proc->cpu_start_ns ? proc->cpu_end_ns - proc->cpu_start_ns : 0;
+	uint64_t ours = process_ours(s, proc, sharers),
+		 cpu = proc->cpu_end_ns > proc->cpu_start_ns ? proc->cpu_end_ns - proc->cpu_start_ns : 0;
 
 	if (!out)
 		return -ENOMEM;
 	by_slot[proc->slot] = out;
-	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i].slot == proc->slot)
-			ours += s->skel->bss->thread_ours[s->threads[i].index & (WIRE_MAX_THREADS - 1)];
 	out->command = strdup(proc->command);
 	out->python = strdup(proc->python);
 	out->build_id = strdup(s->builds[proc->build].build_id);
 	out->backend = strdup(s->builds[proc->build].sites.backend);
 	out->why = strdup(s->builds[proc->build].why);
 	out->raw = s->opts.raw;
+	out->jit = wire->jit;
+	if (s->skel->bss->procs[wire->home].several)
+		out->interpreter = proc->interp_id;
 	out->ended = proc->ended;
 	out->hits_total = wire->hits;
 	out->ns_per_hit = s->cost.ns_per_hit;
@@ -382,8 +407,13 @@ static int fill(struct collector *c, struct profile *p)
 {
 	struct session *s = c->s;
 	struct prof_process **by_slot = calloc(WIRE_MAX_PROCS, sizeof(struct prof_process *));
+	uint32_t *sharers = calloc(WIRE_MAX_THREADS, sizeof(*sharers));
 	char host[256] = "";
-	int err = by_slot ? 0 : -ENOMEM;
+	int err = by_slot && sharers ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < s->nthreads && !err; i++)
+		if (s->threads[i].index < WIRE_MAX_THREADS)
+			sharers[s->threads[i].index]++;
 
 	gethostname(host, sizeof(host) - 1);
 	p->host = strdup(host);
@@ -393,10 +423,11 @@ static int fill(struct collector *c, struct profile *p)
 		err = profile__add_pattern(p, s->opts.patterns[i]);
 	for (size_t i = 0; i < s->nprocs && !err; i++)
 		if (c->slot ? s->procs[i]->slot == c->slot : !s->procs[i]->trial)
-			err = add_process(s, p, s->procs[i], by_slot);
+			err = add_process(s, p, s->procs[i], by_slot, sharers);
 	if (!err)
 		err = place_all(c, p, by_slot);
 	free(by_slot);
+	free(sharers);
 	return err;
 }
 
@@ -408,8 +439,7 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out)
 
 	if (!err)
 		err = map_each(bpf_map__fd(s->skel->maps.frames), 8, sizeof(struct wire_frame), on_frame, &c);
-	if (!err)
-		err = place_open(&c);
+	place_open(&c);
 	c.nnodes = s->skel->data->next_node;
 	c.nodes = calloc(c.nnodes, sizeof(*c.nodes));
 	if (!err && !c.nodes)

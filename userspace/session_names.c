@@ -19,7 +19,9 @@
 
 #define THREAD_NAME_TRIES 5
 #define MODULE_KEPT_NS 1000000000ULL
-#define NAME_BYTES 1024 /* longer names and paths are cut */
+#define PENDING_MAX 1024	 /* code objects that wait for their names */
+#define PENDING_NS 1500000000ULL /* how long: a module is read anew once a second */
+#define NAME_BYTES 1024		 /* longer names and paths are cut */
 
 struct session_func *session_func(struct session *s, uint32_t id)
 {
@@ -133,9 +135,14 @@ static const struct session_func *inherited(const struct session *s, const struc
 	return func->known && func->line == event->line ? func : NULL;
 }
 
-/* False when the name cannot be told for certain: what is missing is "?" then. */
-static bool read_names(struct session *s, struct session_proc *proc, const struct wire_event_code *event,
-		       struct names *n)
+enum named {
+	NAMED,
+	NAMED_UNSURE, /* the name cannot be told for certain: what is missing is "?" */
+	NAMED_IN_PART /* to 3.10: without what the function is defined in, which may be found later */
+};
+
+static enum named read_names(struct session *s, struct session_proc *proc, const struct wire_event_code *event,
+			     struct names *n)
 {
 	const struct session_func *parent = inherited(s, proc, event);
 	bool nameless = s->builds[proc->build].layout.code_qualname == OFF_NONE; /* to 3.10: only co_name was read */
@@ -151,38 +158,43 @@ static bool read_names(struct session *s, struct session_proc *proc, const struc
 				snprintf(n->module, sizeof(n->module), "?");
 			if (!(event->readable & 2))
 				snprintf(n->qualname, sizeof(n->qualname), "?");
-			return false;
+			return NAMED_UNSURE;
 		}
 		snprintf(n->module, sizeof(n->module), "%s", parent->module);
 		snprintf(n->qualname, sizeof(n->qualname), "%s", parent->qualname);
 		snprintf(n->file, sizeof(n->file), "%s", parent->file);
-		return true;
+		return NAMED;
 	}
 	if (!nameless)
-		return true;
+		return NAMED;
 	if (proc->reader && !pyobj__qualname(proc->reader, event->globals, event->code, qualname, sizeof(qualname)) &&
 	    session_code_lives(s, event))
 		snprintf(n->qualname, sizeof(n->qualname), "%s", qualname);
 	else if (parent)
 		snprintf(n->qualname, sizeof(n->qualname), "%s", parent->qualname);
-	return true;
+	else if (session_code_lives(s, event))
+		return NAMED_IN_PART;
+	return NAMED;
 }
 
-void session_on_code(struct session *s, const struct wire_event_code *event)
+/* Decides about a code object. False when its name is to be asked for again. */
+static bool decide(struct session *s, const struct wire_event_code *event, bool last)
 {
 	struct session_func *func = session_func(s, event->func);
 	struct session_proc *proc = session_proc(s, event->slot);
-	bool certain, matched;
+	enum named named;
 	struct names n;
+	bool matched;
 
 	if (!func || !proc || func->known)
-		return;
-	session_check_code(s, proc, event);
-	certain = read_names(s, proc, event, &n);
+		return true;
+	named = read_names(s, proc, event, &n);
+	if (named == NAMED_IN_PART && !last && strcmp(n.qualname, "<module>"))
+		return false;
 	matched = pattern_set__match(s->patterns, n.module, n.qualname);
 	/* What may match is neither shown nor forgotten: undecided, it goes on being counted, and counts as lost. */
-	if (!certain && !matched)
-		return;
+	if (named == NAMED_UNSURE && !matched)
+		return true;
 	func->slot = event->slot;
 	func->module = strdup(n.module);
 	func->qualname = strdup(n.qualname);
@@ -191,15 +203,50 @@ void session_on_code(struct session *s, const struct wire_event_code *event)
 	func->generator = event->flags & WIRE_CO_GENERATORS;
 	func->known = func->module && func->qualname && func->file;
 	if (!func->known)
-		return;
+		return true;
 	func->matched = matched;
+	s->nmatched += matched && !proc->trial;
 	if (func->matched && func->generator)
 		s->builds[proc->build].wants_yields = true;
 	__atomic_fetch_or(&s->skel->bss->func_state[event->func], func->matched ? WIRE_FUNC_MATCH : WIRE_FUNC_NOMATCH,
 			  __ATOMIC_RELAXED);
+	return true;
 }
 
-static void read_comm(pid_t pid, pid_t tid, char **out)
+void session_on_code(struct session *s, const struct wire_event_code *event)
+{
+	struct session_proc *proc = session_proc(s, event->slot);
+	struct session_pending *bigger;
+
+	if (proc)
+		session_check_code(s, proc, event);
+	if (decide(s, event, s->npending >= PENDING_MAX))
+		return;
+	bigger = realloc(s->pending, (s->npending + 1) * sizeof(*bigger));
+	if (!bigger) {
+		decide(s, event, true);
+		return;
+	}
+	s->pending = bigger;
+	s->pending[s->npending++] = (struct session_pending){ *event, monotonic_ns() };
+}
+
+void session_retry_names(struct session *s, bool last)
+{
+	uint64_t now = monotonic_ns();
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->nprocs && s->npending && last; i++)
+		if (s->procs[i]->reader)
+			pyobj_names__expire(s->procs[i]->reader);
+	for (size_t i = 0; i < s->npending; i++)
+		if (!decide(s, &s->pending[i].event, last || now - s->pending[i].since_ns > PENDING_NS))
+			s->pending[kept++] = s->pending[i];
+	s->npending = kept;
+}
+
+/* The kernel's name of a thread, kept once. False when the thread has ended. */
+static bool read_comm(pid_t pid, pid_t tid, char **out)
 {
 	char path[64], line[64] = "";
 	FILE *f;
@@ -207,12 +254,13 @@ static void read_comm(pid_t pid, pid_t tid, char **out)
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
 	f = fopen(path, "re");
 	if (!f)
-		return;
-	if (fgets(line, sizeof(line), f)) {
+		return false;
+	if (!*out && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = 0;
 		*out = strdup(line);
 	}
 	fclose(f);
+	return true;
 }
 
 static void name_thread(struct session *s, struct session_thread *thread)
@@ -223,8 +271,8 @@ static void name_thread(struct session *s, struct session_thread *thread)
 	if (thread->name || thread->tries >= THREAD_NAME_TRIES || !proc)
 		return;
 	thread->tries++;
-	if (!thread->comm)
-		read_comm(proc->pid, thread->tid, &thread->comm);
+	if (!read_comm(proc->pid, thread->tid, &thread->comm))
+		thread->tries = THREAD_NAME_TRIES;
 	if (proc->reader && !pyobj__thread_name(proc->reader, thread->tid, name, sizeof(name)))
 		thread->name = strdup(name);
 }
@@ -261,4 +309,5 @@ void session_names_free(struct session *s)
 	}
 	free(s->funcs);
 	free(s->threads);
+	free(s->pending);
 }

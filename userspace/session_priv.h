@@ -57,11 +57,20 @@ struct session_proc {
 	char *python;
 	char *open_path; /* of the interpreter's file, as target.h says */
 	bool trial;	 /* the child of a proof: in no result */
-	bool bad_names;	 /* see session_check.c */
+	bool interp;	 /* a second interpreter of a process that is known, with this id */
+	int64_t interp_id;
+	bool bad_names; /* see session_check.c */
 	unsigned codes_checked;
 	bool ended;
 	uint64_t ended_ns;		   /* when that was noticed; 0: it lives */
 	uint64_t cpu_start_ns, cpu_end_ns; /* processor time; 0 unknown */
+};
+
+/* A code object of Python up to 3.10 whose qualified name was not found at its first call: what it is a part of may not
+ * have been there yet. Undecided until then, its calls are counted. */
+struct session_pending {
+	struct wire_event_code event;
+	uint64_t since_ns;
 };
 
 /* The module's name that was read last, by the address of its globals. */
@@ -87,7 +96,10 @@ struct session {
 	size_t nprocs;
 	struct session_func *funcs; /* by id */
 	size_t nfuncs;
+	size_t nmatched; /* functions that match, those of trials left out */
 	struct session_module last_module;
+	struct session_pending *pending; /* code objects whose names are asked for again */
+	size_t npending;
 	struct session_thread *threads;
 	size_t nthreads;
 	struct probe_links **links;
@@ -101,6 +113,8 @@ struct session {
 
 /* session_names.c */
 void session_on_code(struct session *s, const struct wire_event_code *event);
+/* Asks again for names that were not found; at the end, for the last time. */
+void session_retry_names(struct session *s, bool last);
 void session_on_thread(struct session *s, const struct wire_event_thread *event);
 void session_name_threads(struct session *s);
 void session_names_free(struct session *s);
@@ -111,7 +125,11 @@ bool session_code_lives(const struct session *s, const struct wire_event_code *e
 /* session_check.c */
 /* Looks at a code object that was announced just now. */
 void session_check_code(const struct session *s, struct session_proc *proc, const struct wire_event_code *event);
-/* Whether what the programs met so far makes sense. 0, or -DIAG_NOT_PROVED, reported. */
+/* Whether a process that is to be watched, or that the programs have watched so far, compiles traces that hide all from its
+ * backend. 0, or a code that was reported. */
+int session_check_target(const struct session *s, const struct session_proc *proc);
+int session_check_jit(const struct session *s, const struct session_proc *proc);
+/* Whether what the programs met so far makes sense. 0, or a code that was reported. */
 int session_check(const struct session *s);
 
 /* session_collect.c */
@@ -123,6 +141,9 @@ int session_collect(struct session *s, uint32_t slot, struct profile **out);
  * code that was reported. */
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
 		       const char *path, const struct prove_source *source);
+
+/* Whether it is seen by static probes. */
+bool session_by_usdt(const struct session_build *build);
 
 /* session_attach.c */
 /* Takes links over until session_detach. 0, or -ENOMEM, reported: then they are taken out at once. */
@@ -144,6 +165,7 @@ void session_proc_end(struct session_proc *proc);
 void session_proc_free(struct session_proc *proc);
 bool session_is_trial(const struct session *s, uint32_t slot);
 void session_on_fork(struct session *s, const struct wire_event_proc *event);
+void session_on_interp(struct session *s, const struct wire_event_proc *event);
 /* Watches the child of a proof, alone, if it runs the interpreter in `elf`. 0, or a code that was reported; 1 when it
  * cannot be looked at or runs another; *why says why not then, as in prove.h. */
 int session_prove_begin(struct session *s, size_t build, const struct elf_file *elf, pid_t pid, uint32_t *slot,

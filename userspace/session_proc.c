@@ -41,10 +41,18 @@ void session_proc_end(struct session_proc *proc)
 	proc->ended_ns = monotonic_ns();
 }
 
-void session_proc_free(struct session_proc *proc)
+/* Gives back what only a living process needs: a server forks workers all day long. */
+static void proc_close(struct session_proc *proc)
 {
 	pyobj_reader__free(proc->reader);
 	target__close(proc->target);
+	proc->reader = NULL;
+	proc->target = NULL;
+}
+
+void session_proc_free(struct session_proc *proc)
+{
+	proc_close(proc);
 	free(proc->command);
 	free(proc->python);
 	free(proc->open_path);
@@ -86,10 +94,12 @@ static int watch(struct session *s, struct session_proc *proc, bool launched)
 	proc->slot = s->skel->data->next_slot++;
 	if (proc->slot >= WIRE_MAX_PROCS)
 		return diag_error(-E2BIG, "more than %d processes", WIRE_MAX_PROCS);
-	s->skel->bss->procs[proc->slot] = (struct wire_proc){ .tgid = tgid, .launched = launched };
-	/* A program that embeds the interpreter may hold the type itself, by a copy relocation. */
-	if (proc->target)
+	s->skel->bss->procs[proc->slot] = (struct wire_proc){ .tgid = tgid, .launched = launched, .home = proc->slot };
+	/* A program that embeds the interpreter may hold variables of it itself, by copy relocations. */
+	if (proc->target) {
 		target__symbol(proc->target, "PyCode_Type", &s->skel->bss->procs[proc->slot].code_type);
+		target__symbol(proc->target, "_PyRuntime", &s->skel->bss->procs[proc->slot].runtime);
+	}
 	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.tgids), &tgid, &proc->slot, BPF_ANY))
 		return diag_error(-errno, "cannot watch process %d: %s", (int)proc->pid, strerror(errno));
 	return 0;
@@ -112,6 +122,8 @@ int session__add_target(struct session *s, struct target *t)
 	if (!proc->open_path)
 		return diag_error(-ENOMEM, "out of memory");
 	err = watch(s, proc, false);
+	if (!err)
+		err = session_check_target(s, proc);
 	return err ? err : pyobj_reader__new(t, &proc->reader);
 }
 
@@ -170,6 +182,21 @@ void session_on_fork(struct session *s, const struct wire_event_proc *event)
 	session_proc_open(proc);
 }
 
+/* Another interpreter of a watched process: its functions and counts are its own. */
+void session_on_interp(struct session *s, const struct wire_event_proc *event)
+{
+	struct session_proc *home = session_proc(s, event->parent_slot), *proc;
+
+	proc = home ? proc_new(s, home->pid, home->build, home->command, home->python) : NULL;
+	if (!proc)
+		return;
+	proc->slot = event->slot;
+	proc->interp = true;
+	proc->interp_id = (int64_t)event->interp;
+	proc->trial = home->trial;
+	session_proc_open(proc);
+}
+
 int session_prove_begin(struct session *s, size_t build, const struct elf_file *elf, pid_t pid, uint32_t *slot,
 			const char **why)
 {
@@ -218,6 +245,7 @@ int session_prove_end(struct session *s, size_t build, uint32_t slot, struct pro
 {
 	struct session_proc *proc = session_proc(s, slot);
 	uint32_t tgid = (uint32_t)proc->pid;
+	int err;
 
 	__atomic_store_n(&s->skel->bss->live, 0, __ATOMIC_SEQ_CST);
 	s->stop_ns = s->live_ns = monotonic_ns();
@@ -229,7 +257,8 @@ int session_prove_end(struct session *s, size_t build, uint32_t slot, struct pro
 	s->skel->bss->builds[build].yields_live = 0;
 	session_proc_end(proc);
 	s->live_ns = 0;
-	return session_collect(s, slot, out);
+	err = session_check_jit(s, proc);
+	return err ? err : session_collect(s, slot, out);
 }
 
 /* Processor time is counted from now on. */
@@ -243,12 +272,18 @@ void session_check_procs(struct session *s)
 {
 	for (size_t i = 0; i < s->nprocs; i++) {
 		struct session_proc *proc = s->procs[i];
-		uint64_t cpu = proc->ended ? 0 : cpu_ns(proc->pid);
+		uint64_t cpu;
 
+		/* Not in the round that finds it ended: what it announced before may still be in the ring buffer, and
+		 * the reader remembers names. */
+		if (proc->ended) {
+			proc_close(proc);
+			continue;
+		}
+		cpu = proc->interp ? 0 : cpu_ns(proc->pid);
 		if (cpu)
 			proc->cpu_end_ns = cpu;
-		if (!proc->ended &&
-		    (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH))
+		if (proc->target ? !target__alive(proc->target) : kill(proc->pid, 0) && errno == ESRCH)
 			session_proc_end(proc);
 	}
 }

@@ -14,29 +14,12 @@
 #include "insn.h"
 #include "layout.h"
 #include "opmap.h"
+#include "site_priv.h"
 
-#define STRAIGHT_MAX 96		/* instructions of a straight line that are looked at */
-#define HANDLER_MAX 4096	/* bytes of the longest handler; more are harmless */
-#define HANDLERS_MAX (16 << 20) /* of all of them: bounds the search */
-#define ARG0 7			/* rdi, rsi, rdx: the first arguments of a function */
-#define ARG1 6
-#define ARG2 2
+#define UNWINDS_MAX 64 /* one is right, and more than one are too many */
+#define SAME_MAX 8     /* handlers of one kind */
 
-struct finder {
-	const struct elf_file *elf;
-	const struct layout *layout;
-	const struct opmap *opmap;
-	struct insn_decoder *decoder;
-	struct site_set *set;
-	uint64_t table[256];
-	uint8_t frame_reg; /* at every handler's start */
-	uint64_t eval, eval_size;
-	uint64_t *jumps; /* pairs: source, target of the direct jumps inside the evaluation function */
-	size_t njumps;
-};
-
-/* Registers that hold one value, followed through copies. */
-static uint32_t follow(uint32_t holds, const struct insn *insn)
+uint32_t site_follow(uint32_t holds, const struct insn *insn)
 {
 	bool copied = insn->copy_from != INSN_NO_REG && holds & INSN_REG_MASK(insn->copy_from);
 
@@ -46,12 +29,12 @@ static uint32_t follow(uint32_t holds, const struct insn *insn)
 	return holds;
 }
 
-static uint8_t lowest(uint32_t holds)
+uint8_t site_lowest(uint32_t holds)
 {
 	return holds ? (uint8_t)__builtin_ctz(holds) : SITE_REG_NONE;
 }
 
-static int decode_at(struct finder *f, uint64_t addr, struct insn *insn)
+int site_decode(struct finder *f, uint64_t addr, struct insn *insn)
 {
 	size_t len = 16;
 	const uint8_t *code = elf_file__at(f->elf, addr, &len);
@@ -61,8 +44,8 @@ static int decode_at(struct finder *f, uint64_t addr, struct insn *insn)
 	return insn_decoder__decode(f->decoder, code, len, addr, insn);
 }
 
-static int add_site(struct finder *f, enum site_kind kind, const char *what, uint64_t addr, uint8_t frame_reg,
-		    uint8_t tstate_reg)
+int site_add(struct finder *f, enum site_kind kind, const char *what, uint64_t addr, uint8_t frame_reg,
+	     uint8_t tstate_reg)
 {
 	struct site *site = &f->set->sites[f->set->n];
 	size_t len = 16;
@@ -83,25 +66,32 @@ static int add_site(struct finder *f, enum site_kind kind, const char *what, uin
 	return 0;
 }
 
+void site_handlers_range(const uint64_t *table, uint64_t *start, uint64_t *end)
+{
+	*start = UINT64_MAX;
+	*end = 0;
+	for (int op = 0; op < 256; op++) {
+		*start = table[op] < *start ? table[op] : *start;
+		*end = table[op] > *end ? table[op] : *end;
+	}
+	*end += SITE_HANDLER_MAX;
+}
+
 /* The direct jumps in the handlers' code, for the question whether anything jumps into a handler. Optimised builds move
  * the handlers out of the evaluation function's range, but not apart. */
 static int collect_jumps(struct finder *f)
 {
-	uint64_t at = UINT64_MAX, end = 0;
+	uint64_t at, end;
 	size_t room = 0;
 	struct insn insn;
 
-	for (int op = 0; op < 256; op++) {
-		at = f->table[op] < at ? f->table[op] : at;
-		end = f->table[op] > end ? f->table[op] : end;
-	}
-	end += HANDLER_MAX;
-	if (end - at > HANDLERS_MAX)
+	site_handlers_range(f->table, &at, &end);
+	if (end - at > SITE_HANDLERS_MAX)
 		return diag_error(-DIAG_NO_SITE, "the opcode handlers of build %s lie too far apart",
 				  elf_file__build_id(f->elf));
 
 	while (at < end) {
-		if (decode_at(f, at, &insn)) {
+		if (site_decode(f, at, &insn)) {
 			at++;
 			continue;
 		}
@@ -128,7 +118,7 @@ static uint64_t straight_end(struct finder *f, uint64_t at)
 {
 	struct insn insn;
 
-	for (int i = 0; i < STRAIGHT_MAX && !decode_at(f, at, &insn); i++) {
+	for (int i = 0; i < SITE_STRAIGHT_MAX && !site_decode(f, at, &insn); i++) {
 		at += insn.len;
 		if (insn.flow == INSN_END || insn.flow == INSN_JMP)
 			break;
@@ -139,157 +129,55 @@ static uint64_t straight_end(struct finder *f, uint64_t at)
 /* Whether code other than the handlers named (whose repetitions are recognised) jumps to an address in (from, to]. */
 static bool entered(struct finder *f, uint64_t from, uint64_t to, const char *const *names)
 {
+	uint64_t starts[SAME_MAX], ends[SAME_MAX];
+	size_t same = 0;
+
+	for (size_t n = 0; names[n] && same < SAME_MAX; n++) {
+		int op = opmap__number(f->opmap, names[n]);
+
+		if (op < 0)
+			continue;
+		starts[same] = f->table[op];
+		ends[same++] = straight_end(f, f->table[op]);
+	}
 	for (size_t i = 0; i < f->njumps; i++) {
 		uint64_t source = f->jumps[2 * i], target = f->jumps[2 * i + 1];
 		bool known = false;
 
 		if (target <= from || target > to)
 			continue;
-		for (size_t n = 0; names[n] && !known; n++) {
-			int op = opmap__number(f->opmap, names[n]);
-
-			known = op >= 0 && source >= f->table[op] && source < straight_end(f, f->table[op]);
-		}
+		for (size_t n = 0; n < same && !known; n++)
+			known = source >= starts[n] && source < ends[n];
 		if (!known)
 			return true;
 	}
 	return false;
 }
 
-/* The first emulated instruction of the straight line from `start` at which a register still holds the frame (and one
- * the thread state, where that is known at the start); else the start itself. Where an instrumented handler calls a
- * monitor first, which runs Python code with this frame as its caller, `behind_call` takes an instruction behind that:
- * _Py_call_instrumentation_arg(tstate, event, frame, ...). */
-static int straight_site(struct finder *f, enum site_kind kind, const char *what, uint64_t start, uint32_t frame,
-			 uint32_t tstate, bool behind_call, const char *const *same)
+int site_straight(struct finder *f, enum site_kind kind, const char *what, uint64_t start, uint32_t frame,
+		  uint32_t tstate, bool behind_call, const char *const *same)
 {
-	uint8_t frame0 = lowest(frame), tstate0 = lowest(tstate);
+	uint8_t frame0 = site_lowest(frame), tstate0 = site_lowest(tstate);
 	bool need_tstate = tstate != 0;
 	uint64_t at = start;
 	struct insn insn;
 
-	for (int i = 0; i < STRAIGHT_MAX && !decode_at(f, at, &insn); i++) {
+	for (int i = 0; i < SITE_STRAIGHT_MAX && !site_decode(f, at, &insn); i++) {
 		if (insn.emulated && frame && (!need_tstate || tstate) && !behind_call) {
 			if (same && entered(f, start, at, same))
 				break;
-			return add_site(f, kind, what, at, lowest(frame), lowest(tstate));
+			return site_add(f, kind, what, at, site_lowest(frame), site_lowest(tstate));
 		}
 		if (insn.flow == INSN_END || insn.flow == INSN_JMP)
 			break;
-		behind_call &= insn.flow != INSN_CALL || !(frame & INSN_REG_MASK(ARG2));
-		frame = follow(frame, &insn);
-		tstate = follow(tstate, &insn);
+		behind_call &= insn.flow != INSN_CALL || !(frame & INSN_REG_MASK(SITE_ARG2));
+		frame = site_follow(frame, &insn);
+		tstate = site_follow(tstate, &insn);
 		if (!frame)
 			break;
 		at += insn.len;
 	}
-	return add_site(f, kind, what, start, frame0, tstate0);
-}
-
-/* Whether 256 words are a dispatch table: all code, and exactly the unused opcodes' slots hold one shared address. */
-static bool is_table(const struct finder *f, const uint64_t *words)
-{
-	uint64_t shared = 0, last = 0;
-	unsigned distinct = 0;
-
-	for (int op = 0; op < 256; op++)
-		if (!f->opmap->names[op]) {
-			if (shared && words[op] != shared)
-				return false;
-			shared = words[op];
-		}
-	for (int op = 0; op < 256; op++) {
-		if (f->opmap->names[op] && words[op] == shared)
-			return false;
-		distinct += words[op] != last;
-		last = words[op];
-	}
-	return shared && distinct > 90;
-}
-
-/* The base register of the stores into the field `frame_instr` with which most handlers begin; SITE_REG_NONE when they
- * agree on none. */
-static uint8_t agreed_frame_reg(struct finder *f, const uint64_t *table)
-{
-	unsigned votes[16] = { 0 }, all = 0, best = 0;
-
-	for (int op = 0; op < 256; op++) {
-		uint64_t at = table[op];
-		uint32_t changed = 0;
-		struct insn insn;
-
-		if (!f->opmap->names[op])
-			continue;
-		for (int i = 0; i < 16 && !decode_at(f, at, &insn); i++) {
-			if (insn.store && insn.disp == f->layout->frame_instr && insn.base < 16 &&
-			    !(changed & INSN_REG_MASK(insn.base)) && insn.base != 4) {
-				votes[insn.base]++;
-				all++;
-				break;
-			}
-			changed |= insn.written;
-			if (insn.flow == INSN_END || insn.flow == INSN_JMP)
-				break;
-			at += insn.len;
-		}
-	}
-	for (unsigned reg = 0; reg < 16; reg++)
-		if (votes[reg] > votes[best])
-			best = reg;
-	return votes[best] < 20 || votes[best] * 10 < all * 9 ? SITE_REG_NONE : (uint8_t)best;
-}
-
-/* A table of the right shape is taken for the dispatch table when its handlers store their instruction pointer into the
- * frame, as opcodes do: other switches over opcodes (_PyOpcode_num_popped in debug builds) have the same shape. */
-static void take_table(struct finder *f, uint64_t addr, const uint64_t *words)
-{
-	uint8_t reg = agreed_frame_reg(f, words);
-
-	if (reg == SITE_REG_NONE || f->set->ntables++)
-		return;
-	f->set->table = addr;
-	f->frame_reg = reg;
-	memcpy(f->table, words, sizeof(f->table));
-}
-
-static int find_table_in(struct finder *f, const struct elf_section *sec)
-{
-	uint64_t *words, at = (sec->addr + 7) & ~7ULL;
-	size_t n = (sec->addr + sec->size - at) / 8, run = 0;
-
-	words = malloc(n * sizeof(*words));
-	if (!words)
-		return diag_error(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		bool code = !elf_file__word(f->elf, at + 8 * i, &words[i]) && elf_file__is_code(f->elf, words[i]);
-
-		run = code ? run + 1 : 0;
-		if (run >= 256 && is_table(f, &words[i - 255]))
-			take_table(f, at + 8 * (i - 255), &words[i - 255]);
-	}
-	free(words);
-	return 0;
-}
-
-/* Finds the dispatch table and the register that holds the frame at every handler's start. */
-static int find_table(struct finder *f)
-{
-	struct elf_section sec;
-	int err;
-
-	for (size_t i = 0; i < elf_file__section_count(f->elf); i++) {
-		if (elf_file__section(f->elf, i, &sec) || sec.type != SHT_PROGBITS || sec.size < 2048 || !sec.data ||
-		    !(sec.flags & SHF_ALLOC) || sec.flags & SHF_EXECINSTR)
-			continue;
-		err = find_table_in(f, &sec);
-		if (err)
-			return err;
-	}
-	if (f->set->ntables != 1)
-		return diag_error(-DIAG_NO_SITE, "%s opcode dispatch table of Python %u.%u in build %s",
-				  f->set->ntables ? "more than one" : "no", f->opmap->major, f->opmap->minor,
-				  elf_file__build_id(f->elf));
-	return 0;
+	return site_add(f, kind, what, start, frame0, tstate0);
 }
 
 static int handler_sites(struct finder *f, enum site_kind kind, const char *const *names, bool behind_call)
@@ -299,7 +187,7 @@ static int handler_sites(struct finder *f, enum site_kind kind, const char *cons
 	for (size_t i = 0; names[i] && !err; i++) {
 		op = opmap__number(f->opmap, names[i]);
 		if (op >= 0)
-			err = straight_site(f, kind, names[i], f->table[op], INSN_REG_MASK(f->frame_reg), 0,
+			err = site_straight(f, kind, names[i], f->table[op], INSN_REG_MASK(f->frame_reg), 0,
 					    behind_call && !strncmp(names[i], "INSTRUMENTED_", 13), names);
 	}
 	return err;
@@ -311,15 +199,15 @@ static int call_with_frame(struct finder *f, uint64_t at, uint32_t frame, uint64
 {
 	struct insn insn;
 
-	for (int i = 0; i < STRAIGHT_MAX && !decode_at(f, at, &insn); i++) {
-		if (insn.flow == INSN_CALL && frame & (INSN_REG_MASK(ARG0) | INSN_REG_MASK(ARG1))) {
+	for (int i = 0; i < SITE_STRAIGHT_MAX && !site_decode(f, at, &insn); i++) {
+		if (insn.flow == INSN_CALL && frame & (INSN_REG_MASK(SITE_ARG0) | INSN_REG_MASK(SITE_ARG1))) {
 			*callee = insn.target;
-			*second = frame & INSN_REG_MASK(ARG1);
+			*second = frame & INSN_REG_MASK(SITE_ARG1);
 			return 0;
 		}
 		if (insn.flow == INSN_END)
 			break;
-		frame = follow(frame, &insn);
+		frame = site_follow(frame, &insn);
 		at = insn.flow == INSN_JMP ? insn.target : at + insn.len;
 	}
 	return -ENOENT;
@@ -332,7 +220,7 @@ static bool on_line_of(struct finder *f, const char *name, uint64_t addr)
 	uint64_t at = op < 0 ? 0 : f->table[op];
 	struct insn insn;
 
-	for (int i = 0; op >= 0 && i < STRAIGHT_MAX && !decode_at(f, at, &insn); i++) {
+	for (int i = 0; op >= 0 && i < SITE_STRAIGHT_MAX && !site_decode(f, at, &insn); i++) {
 		if (at == addr)
 			return true;
 		if (insn.flow == INSN_END)
@@ -354,8 +242,8 @@ static int unwind_site(struct finder *f)
 	unsigned n = 0;
 	struct insn insn;
 
-	for (; at < end; at += insn.len) {
-		if (decode_at(f, at, &insn)) {
+	for (; at < end && n < UNWINDS_MAX; at += insn.len) {
+		if (site_decode(f, at, &insn)) {
 			insn.len = 1;
 			continue;
 		}
@@ -375,7 +263,7 @@ static int unwind_site(struct finder *f)
 		return diag_error(-DIAG_NO_SITE,
 				  "the place where exceptions leave frames was found %u times in build %s", n,
 				  elf_file__build_id(f->elf));
-	return add_site(f, SITE_FRAME_UNWIND, "exit_unwind", found, f->frame_reg, SITE_REG_NONE);
+	return site_add(f, SITE_FRAME_UNWIND, "exit_unwind", found, f->frame_reg, SITE_REG_NONE);
 }
 
 /*
@@ -395,13 +283,13 @@ static int end_sites(struct finder *f)
 		return err ? err : unwind_site(f);
 	}
 	if (!elf_file__symbol(f->elf, "_PyEval_FrameClearAndPop", &sym))
-		return straight_site(f, SITE_FRAME_END, "_PyEval_FrameClearAndPop", sym.addr, INSN_REG_MASK(ARG1),
-				     INSN_REG_MASK(ARG0), false, NULL);
+		return site_straight(f, SITE_FRAME_END, "_PyEval_FrameClearAndPop", sym.addr, INSN_REG_MASK(SITE_ARG1),
+				     INSN_REG_MASK(SITE_ARG0), false, NULL);
 	if (op < 0 || call_with_frame(f, f->table[op], INSN_REG_MASK(f->frame_reg), &callee, &second) || !second)
 		return diag_error(-DIAG_NO_SITE, "the place where frames end was not found in build %s",
 				  elf_file__build_id(f->elf));
-	return straight_site(f, SITE_FRAME_END, "_PyEvalFrameClearAndPop", callee, INSN_REG_MASK(ARG1),
-			     INSN_REG_MASK(ARG0), false, NULL);
+	return site_straight(f, SITE_FRAME_END, "_PyEvalFrameClearAndPop", callee, INSN_REG_MASK(SITE_ARG1),
+			     INSN_REG_MASK(SITE_ARG0), false, NULL);
 }
 
 static int opcode_sites(struct finder *f)
@@ -412,7 +300,7 @@ static int opcode_sites(struct finder *f)
 	int err;
 
 	f->set->backend = "opcode";
-	err = find_table(f);
+	err = site_find_table(f);
 	if (!err)
 		err = collect_jumps(f);
 	if (!err)
@@ -420,77 +308,6 @@ static int opcode_sites(struct finder *f)
 	if (!err)
 		err = handler_sites(f, SITE_OPCODE_YIELD, yield, true);
 	return err ? err : end_sites(f);
-}
-
-/* To 3.10: the first branch behind `tstate->frame = f` in the evaluation function's prologue, which comes behind the
- * check of the recursion limit. */
-static int enter_site(struct finder *f)
-{
-	uint32_t arg0 = INSN_REG_MASK(ARG0), arg1 = INSN_REG_MASK(ARG1);
-	uint64_t at = f->eval;
-	struct insn insn;
-
-	for (int i = 0; i < 160 && !decode_at(f, at, &insn); i++) {
-		if (insn.store && insn.disp == f->layout->tstate_frame && (arg0 | arg1) & INSN_REG_MASK(insn.reg) &&
-		    insn.base != 4)
-			return straight_site(f, SITE_FRAME_ENTER, "_PyEval_EvalFrameDefault", at + insn.len,
-					     INSN_REG_MASK(insn.reg), INSN_REG_MASK(insn.base), false, NULL);
-		arg0 = follow(arg0, &insn);
-		arg1 = follow(arg1, &insn);
-		at += insn.len;
-	}
-	return diag_error(-DIAG_NO_SITE, "the place where frames start was not found in build %s",
-			  elf_file__build_id(f->elf));
-}
-
-/* To 3.10: the call (of _Py_CheckFunctionResult) right behind `tstate->frame = f->f_back`. */
-static int leave_site(struct finder *f)
-{
-	uint8_t back = INSN_NO_REG, frame = INSN_NO_REG, tstate = INSN_NO_REG, found_frame = 0, found_tstate = 0;
-	uint64_t at = f->eval, end = f->eval + f->eval_size, found = 0;
-	unsigned since = 0, n = 0;
-	struct insn insn;
-
-	for (; at < end; at += insn.len) {
-		if (decode_at(f, at, &insn)) {
-			insn.len = 1;
-			continue;
-		}
-		if (insn.flow == INSN_CALL && tstate != INSN_NO_REG && since < 10) {
-			n++;
-			found = at;
-			found_frame = frame;
-			found_tstate = tstate;
-		}
-		since++;
-		if (insn.flow != INSN_NEXT || since > 12)
-			back = frame = tstate = INSN_NO_REG;
-		if (insn.load && insn.disp == f->layout->frame_previous && insn.reg != insn.base) {
-			back = insn.reg;
-			frame = insn.base;
-			tstate = INSN_NO_REG;
-			since = 0;
-		} else if (insn.store && back != INSN_NO_REG && insn.reg == back && insn.base != frame &&
-			   insn.disp == f->layout->tstate_frame) {
-			tstate = insn.base;
-		} else if (back != INSN_NO_REG && insn.written & (INSN_REG_MASK(back) | INSN_REG_MASK(frame)) &&
-			   tstate == INSN_NO_REG) {
-			back = frame = INSN_NO_REG;
-		}
-	}
-	if (n != 1)
-		return diag_error(-DIAG_NO_SITE, "the place where frames are left was found %u times in build %s", n,
-				  elf_file__build_id(f->elf));
-	return add_site(f, SITE_FRAME_LEAVE, "_Py_CheckFunctionResult", found, found_frame, found_tstate);
-}
-
-static int frame_sites(struct finder *f)
-{
-	int err;
-
-	f->set->backend = "frame";
-	err = enter_site(f);
-	return err ? err : leave_site(f);
 }
 
 static int dealloc_site(struct finder *f)
@@ -503,26 +320,70 @@ static int dealloc_site(struct finder *f)
 	    !elf_file__is_code(f->elf, dealloc))
 		return diag_error(-DIAG_NO_SITE, "the deallocator of code objects was not found in build %s",
 				  elf_file__build_id(f->elf));
-	return straight_site(f, SITE_CODE_DEALLOC, "code_dealloc", dealloc, INSN_REG_MASK(ARG0), 0, false, NULL);
+	return site_straight(f, SITE_CODE_DEALLOC, "code_dealloc", dealloc, INSN_REG_MASK(SITE_ARG0), 0, false, NULL);
+}
+
+/* The best that the version has or, where a build from 3.15 on lacks what that needs, its static probes. */
+static int best_sites(struct finder *f)
+{
+	struct diag_capture said;
+	const char *why;
+	int err;
+
+	if (f->layout->frame_instr == OFF_NONE)
+		return site_find_frame(f);
+	diag_capture__begin(&said);
+	err = opcode_sites(f);
+	diag_capture__end(&said);
+	if (!err)
+		return 0;
+	*f->set = (struct site_set){ .dispatch = "" };
+	if ((err != -DIAG_NO_SITE && err != -DIAG_UNSUPPORTED) || f->layout->usdt_calls == OFF_NONE)
+		return diag_error(err, "%s", said.error);
+	return !site_find_usdt(f, &why) ? 0 : diag_error(err, "%s; and it %s", said.error, why);
+}
+
+static int call_sites(struct finder *f, const char *backend)
+{
+	const char *why;
+
+	if (!backend)
+		return best_sites(f);
+	if (!strcmp(backend, "usdt"))
+		return !site_find_usdt(f, &why)
+			       ? 0
+			       : diag_error(-DIAG_BACKEND, "the backend 'usdt' cannot be used: build %s %s",
+					    elf_file__build_id(f->elf), why);
+	if (!strcmp(backend, "opcode") && f->layout->frame_instr == OFF_NONE)
+		return diag_error(-DIAG_BACKEND, "the backend 'opcode' cannot be used with Python %u.%u, only 'frame'",
+				  f->opmap->major, f->opmap->minor);
+	if (!strcmp(backend, "frame") && f->layout->frame_instr != OFF_NONE)
+		return diag_error(
+			-DIAG_BACKEND, "the backend 'frame' cannot be used with Python %u.%u, only 'opcode'%s",
+			f->opmap->major, f->opmap->minor, f->layout->usdt_calls == OFF_NONE ? "" : " or 'usdt'");
+	return !strcmp(backend, "frame") ? site_find_frame(f) : opcode_sites(f);
 }
 
 int site_set__find(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
-		   struct site_set *out)
+		   const char *backend, struct site_set *out)
 {
 	struct finder f = { .elf = elf, .layout = layout, .opmap = opmap, .set = out };
 	struct elf_symbol eval;
+	size_t len;
 	int err;
 
-	*out = (struct site_set){ 0 };
-	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > (16 << 20))
+	*out = (struct site_set){ .dispatch = "" };
+	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > SITE_HANDLERS_MAX)
 		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
 				  elf_file__build_id(elf));
+	len = eval.size;
+	elf_file__at(elf, eval.addr, &len);
 	f.eval = eval.addr;
-	f.eval_size = eval.size;
+	f.eval_size = len; /* what of it is in the file */
 	err = insn_decoder__new(&f.decoder);
 	if (err)
 		return err;
-	err = layout->frame_instr != OFF_NONE ? opcode_sites(&f) : frame_sites(&f);
+	err = call_sites(&f, backend);
 	if (!err)
 		err = dealloc_site(&f);
 	free(f.jumps);

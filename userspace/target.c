@@ -31,8 +31,9 @@
 #include <unistd.h>
 
 #define COMMAND_MAX 4096
-#define SECTION_NOTE 7 /* SHT_NOTE */
-#define NOTE_COMPARE_MAX 256
+#define SECTION_NOTE 7	     /* SHT_NOTE */
+#define NOTE_COMPARE_MAX 256 /* bytes of each of as many notes: a file may claim thousands */
+#define NOTES_MAX 32
 
 /* Why a process cannot be looked at, kept until it is known whether anyone wants to hear it. */
 struct refusal {
@@ -296,11 +297,12 @@ static int refuse_search(const struct target *t, const struct search *s, const c
 	int pid = (int)t->pid;
 	struct py_version v;
 
+	/* Only map_files leads to what was deleted, and for others' processes its folder is closed too. */
 	if (s->denied)
 		return refuse(r, -DIAG_NO_CAPABILITY, "no permission to open its files",
-			      "process %d: opening %s%s is not permitted without CAP_SYS_PTRACE and "
-			      "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN",
-			      pid, s->denied->path, s->denied->deleted ? ", which was deleted," : "");
+			      "process %d: opening %s%s is not permitted without %s and CAP_DAC_READ_SEARCH", pid,
+			      s->denied->path, s->denied->deleted ? ", which was deleted," : "",
+			      s->denied->deleted ? "CAP_CHECKPOINT_RESTORE" : "CAP_SYS_PTRACE");
 	if (s->old) {
 		elf_python_version(s->old, &v);
 		return refuse(r, -DIAG_UNSUPPORTED, v.major == 2 ? "Python 2" : "a Python before 3.6",
@@ -340,11 +342,14 @@ static int same_in_memory(const struct target *t, uint64_t addr, size_t len, uin
 static int verify_bias(const struct target *t, uint64_t bias)
 {
 	int same = same_in_memory(t, elf_file__base(t->elf), 64, bias);
+	unsigned compared = 0;
 	struct elf_section s;
 
-	for (size_t i = 0; same == 1 && i < elf_file__section_count(t->elf); i++)
-		if (elf_file__section(t->elf, i, &s) == 0 && s.type == SECTION_NOTE && s.addr && s.size && s.data)
+	for (size_t i = 0; same == 1 && compared < NOTES_MAX && i < elf_file__section_count(t->elf); i++)
+		if (elf_file__section(t->elf, i, &s) == 0 && s.type == SECTION_NOTE && s.addr && s.size && s.data) {
 			same = same_in_memory(t, s.addr, s.size, bias);
+			compared++;
+		}
 	return same;
 }
 

@@ -22,6 +22,8 @@
 #define GETVERSION_CODE_MAX 512 /* bytes of Py_GetVersion that we look at; it has about 100 */
 #define SCRIPT_LINE_MAX 256	/* as much of a #! line as the kernel reads */
 #define SCRIPT_DEPTH_MAX 4
+#define DYNAMIC_MAX 4096 /* entries of a dynamic section: each is looked at once for each library */
+#define LIBPYTHONS_MAX 16
 
 /* From <elf.h>, which says it for all machines. */
 #define SECTION_DYNAMIC 6
@@ -208,19 +210,20 @@ static const char *dynamic_string(const struct elf_file *elf, uint64_t tag, size
 	struct elf_section s = { 0 };
 	uint64_t entry[2], strings = 0;
 	const uint8_t *text;
-	size_t len;
+	size_t len, n;
 
 	for (size_t k = 0; k < elf_file__section_count(elf); k++)
 		if (elf_file__section(elf, k, &s) == 0 && s.type == SECTION_DYNAMIC && s.data)
 			break;
 	if (s.type != SECTION_DYNAMIC || !s.data)
 		return NULL;
-	for (size_t k = 0; k < s.size / sizeof(entry); k++) {
+	n = s.size / sizeof(entry) < DYNAMIC_MAX ? s.size / sizeof(entry) : DYNAMIC_MAX;
+	for (size_t k = 0; k < n; k++) {
 		memcpy(entry, s.data + k * sizeof(entry), sizeof(entry));
 		if (entry[0] == TAG_STRTAB)
 			strings = entry[1];
 	}
-	for (; *i < s.size / sizeof(entry); (*i)++) {
+	for (; *i < n; (*i)++) {
 		memcpy(entry, s.data + *i * sizeof(entry), sizeof(entry));
 		if (entry[0] != tag)
 			continue;
@@ -260,6 +263,7 @@ static bool find_in_program(const char *path, char found[PATH_MAX])
 {
 	char origin[PATH_MAX], candidate[PATH_MAX];
 	struct elf_file *elf, *library;
+	unsigned tried = 0;
 	const char *name;
 	bool ok = false;
 	size_t i = 0;
@@ -275,8 +279,11 @@ static bool find_in_program(const char *path, char found[PATH_MAX])
 	}
 	*strrchr(origin, '/') = '\0';
 	while (!ok && (name = dynamic_string(elf, TAG_NEEDED, &i))) {
-		if (!strstr(name, "libpython") || !find_library(elf, origin, name, candidate) ||
-		    elf_file__probe(candidate, &library) != 0)
+		if (!strstr(name, "libpython"))
+			continue;
+		if (tried++ == LIBPYTHONS_MAX)
+			break;
+		if (!find_library(elf, origin, name, candidate) || elf_file__probe(candidate, &library) != 0)
 			continue;
 		ok = holds_interpreter(library);
 		if (ok)

@@ -80,14 +80,14 @@ static int parse_line(char *line, const char *exe, bool exe_deleted, struct mapp
 	return 0;
 }
 
-static int read_lines(FILE *f, const char *exe, bool exe_deleted, struct mappings *maps)
+int mappings__parse(FILE *text, const char *exe, bool exe_deleted, struct mappings *maps)
 {
 	struct mapping m, *grown;
 	size_t size = 0, lines = 0;
 	char *line = NULL;
 	int err = 0;
 
-	while (lines++ < LINES_MAX && getline(&line, &size, f) > 0) {
+	while (lines++ < LINES_MAX && getline(&line, &size, text) > 0) {
 		err = parse_line(line, exe, exe_deleted, maps, &m);
 		if (err < 0)
 			break;
@@ -120,7 +120,7 @@ int mappings__read(pid_t pid, const char *exe, bool exe_deleted, struct mappings
 	/* A stream of its own, since closing it closes its descriptor. */
 	copy = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
 	f = copy < 0 ? NULL : fdopen(copy, "r");
-	err = f ? read_lines(f, exe, exe_deleted, maps) : -errno;
+	err = f ? mappings__parse(f, exe, exe_deleted, maps) : -errno;
 	if (f)
 		fclose(f);
 	else if (copy >= 0)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum rank { RANK_EXE, RANK_LIBPYTHON, RANK_PYTHON, RANK_OTHER, RANK_COUNT };
@@ -35,6 +36,8 @@ bool path_strip_deleted(char *path);
  * belongs to this image of the process: it reads as empty once the image is gone. On failure -errno, not reported, and
  * *fd is -1. Free with mappings__free in either case. */
 int mappings__read(pid_t pid, const char *exe, bool exe_deleted, struct mappings *maps, int *fd);
+/* The same from the text of maps. 0 or -ENOMEM; free with mappings__free in either case. */
+int mappings__parse(FILE *text, const char *exe, bool exe_deleted, struct mappings *maps);
 void mappings__free(struct mappings *maps);
 
 bool mapping__same_file(const struct mapping *a, const struct mapping *b);

@@ -26,9 +26,9 @@
 
 static const char file_name[] = "proved", new_name[] = "proved.new";
 
-/* The folder, made if need be: $XDG_CACHE_HOME/pylu, for root /var/cache/pylu, else ~/.cache/pylu. An open descriptor, or
- * -1. */
-static int open_folder(void)
+/* The folder: $XDG_CACHE_HOME/pylu, for root /var/cache/pylu, else ~/.cache/pylu. With `make` it is made where it is
+ * missing. An open descriptor, or -1. */
+static int open_folder(bool make)
 {
 	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 	char path[4096];
@@ -41,7 +41,7 @@ static int open_folder(void)
 		n = snprintf(path, sizeof(path), "/var/cache/pylu");
 	else if (home && home[0] == '/')
 		n = snprintf(path, sizeof(path), "%s/.cache/pylu", home);
-	if (n < 0 || n >= (int)sizeof(path) || (mkdir(path, 0700) && errno != EEXIST))
+	if (n < 0 || n >= (int)sizeof(path) || (make && mkdir(path, 0700) && errno != EEXIST))
 		return -1;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0 && (fstat(fd, &st) || st.st_uid != geteuid() || st.st_mode & 022)) {
@@ -118,7 +118,7 @@ bool verdict_known(const char *build_id, const struct site_set *sites)
 
 	if (!line_of(build_id, sites, line))
 		return false;
-	folder = open_folder();
+	folder = open_folder(false);
 	text = malloc(FILE_MAX_BYTES + 1);
 	if (folder >= 0 && text) {
 		read_all(folder, text);
@@ -187,7 +187,7 @@ void verdict_store(const char *build_id, const struct site_set *sites)
 
 	if (!line_of(build_id, sites, line))
 		return;
-	folder = open_folder();
+	folder = open_folder(true);
 	text = malloc(FILE_MAX_BYTES + 1);
 	if (folder >= 0 && text && lock(folder)) {
 		size = read_all(folder, text);

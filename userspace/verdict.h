@@ -10,7 +10,7 @@
 
 struct site_set;
 
-/* Whether these sites of this build were proved on this kernel by this very pylu-bpf. */
+/* Whether these sites of this build were proved on this kernel by this very pylu-bpf. Writes nothing. */
 bool verdict_known(const char *build_id, const struct site_set *sites);
 
 /* Remembers it; what cannot be written is not remembered, and that is no error. */

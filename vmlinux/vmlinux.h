@@ -26,9 +26,16 @@ struct pt_regs {
 #error "this architecture's pt_regs is missing"
 #endif
 
+struct signal_struct {
+	struct {
+		int counter;
+	} live;
+} __attribute__((preserve_access_index));
+
 struct task_struct {
 	int pid;
 	int tgid;
+	struct signal_struct *signal;
 } __attribute__((preserve_access_index));
 
 struct linux_binprm;

@@ -1,7 +1,8 @@
 /*
  * probe: attached to two instructions of our own, one that the kernel emulates and one that it single-steps, probes
  * count every call, change no result, and leave the text as the file has it: when they are detached, and when the
- * process that had attached them is killed, while another thread keeps calling.
+ * process that had attached them is killed, while another thread keeps calling. A counter that goes with a probe is not 0
+ * just as long, and in the probed process only.
  */
 #include "probe.h"
 
@@ -35,9 +36,12 @@ asm(".text\n"
     "	lea 1(%rdi), %rax\n"
     "	ret\n");
 
+/* As a static probe has it: private, writable memory of the file. */
+static volatile uint16_t counters[2] __attribute__((section(".probes,\"aw\",@progbits#")));
+
 static const void *const code[] = { (const void *)check_site, check_site_stepped };
 extern const char __executable_start[]; /* the linker's */
-static uint64_t offsets[2];
+static uint64_t offsets[2], counter_offset;
 
 static uint8_t byte_at(const char *path, uint64_t offset)
 {
@@ -193,6 +197,79 @@ static void test_file_view(bool multi)
 	pylu__destroy(skel);
 }
 
+/* The first counter in another process that runs our file. */
+static uint16_t counter_of(pid_t pid)
+{
+	uint16_t value = UINT16_MAX;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (pread(fd, &value, sizeof(value), (off_t)(uintptr_t)&counters[0]) != sizeof(value))
+		value = UINT16_MAX;
+	close(fd);
+	return value;
+}
+
+/* The kernel may take it back a little later than it closes what held it, as it does breakpoints. */
+static bool wait_uncounted(pid_t pid)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+
+	for (int i = 0; i < WAIT_MS; i++) {
+		if (counter_of(pid) == 0)
+			return true;
+		nanosleep(&ms, NULL);
+	}
+	return false;
+}
+
+static int attach_counted(struct pylu *skel, pid_t pid, bool multi, struct probe_links **links)
+{
+	const struct probe_point points[] = { { .file_offset = offsets[0], .ref_ctr_offset = counter_offset },
+					      { .file_offset = offsets[1] } };
+
+	return probe_links__attach("/proc/self/exe", pid, skel->progs.empty, points, 2, multi, links);
+}
+
+static void test_counter(bool multi)
+{
+	struct probe_links *links = NULL, *others = NULL;
+	struct pylu *skel = load(multi);
+	int status;
+	pid_t child;
+
+	CHECK(probe_counters_supported(multi));
+	CHECK_EQ(counters[0], 0);
+	if (skel && CHECK_EQ(attach_counted(skel, getpid(), multi, &links), 0)) {
+		CHECK_EQ(counters[0], 1);
+		CHECK_EQ(counters[1], 0);
+		child = fork();
+		if (child == 0) {		/* the counter in its copy of our memory is taken back too */
+			close_range(3, ~0U, 0); /* what holds the probes */
+			pause();
+			_exit(1);
+		}
+		CHECK_EQ(call(), 0);
+		CHECK_EQ(runs(skel), 2 * CALLS);
+		probe_links__free(links);
+		CHECK(wait_uncounted(getpid()));
+		CHECK(wait_uncounted(child));
+		if (CHECK_EQ(attach_counted(skel, child, multi, &others), 0)) {
+			CHECK_EQ(counters[0], 0);
+			CHECK_EQ(counter_of(child), 1);
+			probe_links__free(others);
+		}
+		CHECK(wait_uncounted(child));
+		kill(child, SIGKILL);
+		waitpid(child, &status, 0);
+		CHECK(WIFSIGNALED(status));
+	}
+	CHECK(wait_clean());
+	pylu__destroy(skel);
+}
+
 static volatile bool stop;
 
 static void *call_on(void *arg)
@@ -210,7 +287,7 @@ static void attacher(bool multi, int ready)
 	struct probe_links *links = NULL;
 	struct pylu *skel = load(multi);
 
-	if (!skel || attach(skel, getppid(), multi, &links) || write(ready, "!", 1) != 1)
+	if (!skel || attach_counted(skel, getppid(), multi, &links) || write(ready, "!", 1) != 1)
 		_exit(1);
 	for (;;)
 		pause();
@@ -234,10 +311,12 @@ static void test_killed(bool multi)
 	if (CHECK_EQ(pthread_create(&thread, NULL, call_on, &wrong), 0)) {
 		CHECK(read(ready[0], &c, 1) == 1);
 		CHECK_EQ(breakpoints(), 2);
+		CHECK_EQ(counters[0], 1);
 		kill(pid, SIGKILL);
 		waitpid(pid, &status, 0);
 		CHECK(WIFSIGNALED(status));
 		CHECK(wait_clean());
+		CHECK(wait_uncounted(getpid()));
 		stop = true;
 		pthread_join(thread, NULL);
 		CHECK_EQ(wrong, 0);
@@ -251,6 +330,7 @@ static void test_ways(bool multi)
 	test_counts(multi);
 	test_filter(multi);
 	test_file_view(multi);
+	test_counter(multi);
 	test_killed(multi);
 }
 
@@ -269,6 +349,8 @@ int main(void)
 	for (int i = 0; i < 2; i++)
 		if (!CHECK_EQ(probe_self_offset(code[i], &offsets[i]), 0))
 			return check_done();
+	if (!CHECK_EQ(probe_self_offset((const void *)counters, &counter_offset), 0))
+		return check_done();
 	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	CHECK(stats >= 0);
 	test_ways(false);

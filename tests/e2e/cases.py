@@ -2,6 +2,7 @@
 functions (folder, python) with @case; the text of a case's target follows PRELUDE. What a target counts itself it says after the word 'done'.
 """
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,9 +62,52 @@ class Result:
         check(got == wanted, 'hits by caller: pylu-bpf %s, right is %s' % (got, wanted))
 
 
+def command(python, *arguments):
+    """The command line that runs an interpreter."""
+    return python.command + list(arguments)
+
+
+def run_command(folder, python, patterns, *arguments, **more):
+    """A session of pylu-bpf with a command, `python` with these arguments. It starts commands in its own root, so it runs
+    in that of the interpreter: it is one static file."""
+    program = [harness.pylu_bpf()]
+    if python.root != '/':
+        program = python.command[:-1] + [shutil.copy(program[0], folder)]
+    return Session(list(patterns) + ['--', python.command[-1]] + list(arguments), os.path.join(folder, 'profile.json'),
+                   program=program, **more)
+
+
+def output(python, text):
+    """What a line of Python prints."""
+    return subprocess.run(command(python, '-c', text), stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+
+
+def has_jit(python):
+    return output(python, 'import sys; print(int(hasattr(sys, "_jit") and sys._jit.is_available()))').strip() == '1'
+
+
+def needs_jit(python):
+    if not has_jit(python):
+        raise Skipped('%s has no JIT compiler' % python.name)
+
+
+def jit_on():
+    """An environment in which it is switched on."""
+    return dict(os.environ, PYTHON_JIT='1')
+
+
+def jit_flag_offset(python):
+    """Of the byte in an interpreter's state that tells whether traces are compiled."""
+    with open(os.path.join(harness.ROOT, 'userspace', 'layout_table.c')) as table:
+        rows = re.findall(r'\.major = 3, \.minor = %d, \.debug = %d,(.*?)\n\t\}' % (
+            python.version[1], int(output(python, 'import sys; print(int(hasattr(sys, "gettotalrefcount")))'))),
+            table.read(), re.S)
+    return int(re.search(r'\.interp_jit = (\d+)', rows[0]).group(1))
+
+
 def start(folder, python, text, name='target.py', **more):
     path = write(folder, name, PRELUDE + text)
-    return Target([python.path, path], cwd=folder, **more), path
+    return Target(command(python, path), cwd=folder, **more), path
 
 
 def sound(profile, finished=True):
@@ -85,8 +129,8 @@ def watch(folder, python, text, patterns=('**',), finished=True):
     return Result(profile, path, target.pid), said.split()
 
 
-def main(description, once=()):
-    """Runs the cases of the module that calls; those in `once` with one interpreter only."""
+def main(description, once=(), suits=lambda function, python: True):
+    """Runs the cases of the module that calls; those in `once` with one interpreter only, all only where they suit it."""
     suite = Suite(description)
     suite.parser.add_argument('cases', nargs='*', help='names of cases (default: all)')
     options = suite.start()
@@ -96,10 +140,11 @@ def main(description, once=()):
         suite.parser.error('no such case: %s' % ', '.join(sorted(unknown)))
     with tempfile.TemporaryDirectory(prefix='pylu-e2e-') as collected:
         found = suite.interpreters()
+        newest = ([p for p in found if p.root == '/'] or found or [None])[-1]
         for python in found:
             for function in wanted:
-                if function not in once or python is found[-1]:
-                    suite.run('%s %s' % (python.text, function.__name__), collecting, function, python, collected)
+                if suits(function, python) and (function not in once or python is newest):
+                    suite.run('%s %s' % (python.name, function.__name__), collecting, function, python, collected, python=python)
         suite.run('every profile follows the schema', schema, collected)
     suite.finish()
 
@@ -108,7 +153,7 @@ def collecting(folder, function, python, collected):
     said = function(folder, python)
     profile = os.path.join(folder, 'profile.json')
     if os.path.exists(profile) and os.path.getsize(profile) < SCHEMA_LIMIT:
-        shutil.copy(profile, os.path.join(collected, '%s-%s.json' % (python.text, function.__name__)))
+        shutil.copy(profile, os.path.join(collected, '%s-%s.json' % (python.name.replace('/', '-'), function.__name__)))
     return said
 
 

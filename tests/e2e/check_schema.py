@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that json outputs are valid by docs/profile.schema.json.
+"""Checks that json outputs are valid by docs/profile.schema.json or docs/doctor.schema.json, as their `format` says.
 
     check_schema.py FILE...     exit status 0: all are valid, 1: one is not, 2: usage, 77: jsonschema is not installed
 
@@ -17,7 +17,7 @@ except ImportError:
     print("SKIPPED: python3-jsonschema is not installed")
     sys.exit(77)
 
-SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "profile.schema.json")
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
 
 
 def take_calls(thread):
@@ -33,37 +33,45 @@ def take_calls(thread):
             yield node
 
 
-def validators():
-    with open(SCHEMA, encoding="utf-8") as file:
+def load_schema(name):
+    with open(os.path.join(DOCS, name), encoding="utf-8") as file:
         schema = json.load(file)
     jsonschema.Draft202012Validator.check_schema(schema)
+    return schema
+
+
+def validators():
+    """Of whole profiles, of one call of a profile, of doctor's findings."""
+    schema = load_schema("profile.schema.json")
     call_schema = {"$defs": schema["$defs"], "$ref": "#/$defs/call"}
-    return jsonschema.Draft202012Validator(schema), jsonschema.Draft202012Validator(call_schema)
+    return [jsonschema.Draft202012Validator(s) for s in (schema, call_schema, load_schema("doctor.schema.json"))]
 
 
-def errors_in(path, whole, call_validator):
+def errors_in(path, whole, call_validator, doctor):
     try:
         with open(path, encoding="utf-8") as file:
-            profile = json.load(file)
+            result = json.load(file)
     except (OSError, ValueError) as error:
         yield str(error)
         return
-    processes = profile.get("processes") if isinstance(profile, dict) else None
+    if isinstance(result, dict) and result.get("format") == "pylu-doctor":
+        whole = doctor
+    processes = result.get("processes") if isinstance(result, dict) else None
     for process in processes if isinstance(processes, list) else []:
         threads = process.get("threads") if isinstance(process, dict) else None
         for thread in threads if isinstance(threads, list) else []:
             for call in take_calls(thread):
                 for error in call_validator.iter_errors(call):
                     yield "call of %s: %s" % (str(call)[:60], error.message[:200])
-    for error in whole.iter_errors(profile):
+    for error in whole.iter_errors(result):
         yield "/%s: %s" % ("/".join(map(str, error.absolute_path)), error.message[:200])
 
 
 def check(paths, failed):
-    whole, call_validator = validators()
+    known = validators()
     for path in paths:
         count = 0
-        for error in errors_in(path, whole, call_validator):
+        for error in errors_in(path, *known):
             count += 1
             if count <= 10:
                 print("%s: %s" % (path, error), file=sys.stderr)

@@ -289,9 +289,10 @@ def invariants(profile, finished=False):
         if not call['generator']:
             if call['running_at_end'] > call['running_at_start'] + call['hits'] - complete:
                 wrong('running_at_end {running_at_end}: hits {hits}, complete {complete}')
-            if call['running_at_end'] < call['hits'] - complete:
-                wrong('hits {hits}, complete {complete}, running_at_end {running_at_end}: an end is missing')
-            if finished and call['hits'] != complete and key[2] != 'gate':
+            ended = complete + call['untimed']
+            if call['running_at_end'] < call['hits'] - ended:
+                wrong('hits {hits}, complete {complete}, untimed {untimed}, running_at_end {running_at_end}: an end is missing')
+            if finished and call['hits'] != ended and key[2] != 'gate':
                 wrong('hits {hits}, complete {complete}, although all is over')
             # Times without --raw are corrected by an estimate of the probes' own cost: sums need not fit then.
             if raw and finished and not generator_below[i] and call['self_ns'] + children_ns[i] > call['total_ns']:

@@ -28,6 +28,8 @@ import interpreters  # noqa: E402
 OLDEST, NEWEST = (3, 8), (3, 15)  # what pylu-bpf supports
 PATIENCE = float(os.environ.get('PYLU_E2E_PATIENCE', '120'))  # seconds until something that hangs counts as failed
 SKIP = 77
+BACKENDS = {'frame': (OLDEST, (3, 10)), 'opcode': ((3, 11), NEWEST), 'usdt': ((3, 15), NEWEST)}  # first and last version
+backend = None  # with which all sessions run; None: pylu-bpf chooses
 
 
 class Failed(Exception):
@@ -137,11 +139,12 @@ class Target:
 
 
 class Session:
-    """pylu-bpf at work. `arguments` without the output options when `output` is None."""
+    """pylu-bpf at work. `arguments` without the output options when `output` is None; `program`: how pylu-bpf is run."""
 
     def __init__(self, arguments, output=None, **more):
         self.output = output
-        self.command = [pylu_bpf()] + (['profile', '-f', 'json', '-o', output] if output else []) + arguments
+        options = ['profile', '-f', 'json', '-o', output] + (['--backend', backend] if backend else []) if output else []
+        self.command = more.pop('program', [pylu_bpf()]) + options + arguments
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, preexec_fn=more.pop('preexec_fn', die_with_parent), **more)
         running.append(self.process)
@@ -169,7 +172,9 @@ class Session:
     def result(self):
         status = self.status()
         check(status == 0, 'pylu-bpf ended with %d: %s' % (status, self.stderr.text()))
-        return load_json(self.output)
+        profile = load_json(self.output)
+        backends.update(process['backend'] for process in profile['processes'])
+        return profile
 
 
 def pylu_bpf():
@@ -241,6 +246,7 @@ def parse_deep(text, path):
 
 
 running = []
+backends = set()  # those of the profiles since it was cleared
 
 
 def end_all():
@@ -283,19 +289,38 @@ def wait_unprobed(pid):
         time.sleep(0.02)
 
 
+class Row:
+    """What was covered of one interpreter: a line that scripts/test adds up into its matrix."""
+
+    def __init__(self, python):
+        self.python = python
+        self.counts = dict.fromkeys(('passed', 'failed', 'skipped', 'refused'), 0)
+        self.backends = set()
+
+    def print(self, test):
+        if any(self.counts.values()):
+            print('COVERED: ' + ' | '.join([self.python.text, self.python.origin, self.python.build,
+                                            ' '.join(sorted(self.backends)) or '-', test,
+                                            ', '.join('%d %s' % (n, what) for what, n in self.counts.items())]))
+
+
 class Suite:
-    """Runs cases, prints one line for each that is not just right, and counts."""
+    """Runs cases, prints one line for each that is not just right, and counts: all together, and for each interpreter."""
 
     def __init__(self, description):
         self.parser = argparse.ArgumentParser(description=description)
         self.parser.add_argument('--python', action='append', metavar='PATH',
                                  help='an interpreter to test with (default: all that are found)')
+        self.parser.add_argument('--backend', choices=sorted(BACKENDS), help='the backend to test (default: the best)')
         self.parser.add_argument('--keep', action='store_true', help='keep the files of failed cases')
         self.passed = self.failed = self.skipped = 0
+        self.rows = {}
 
     def start(self, needs_root=True):
         """Parses the arguments; ends the whole test as skipped where it cannot run at all."""
+        global backend
         self.arguments = self.parser.parse_args()
+        backend = self.arguments.backend
         reason = None
         if not needs_root:
             pass
@@ -312,44 +337,64 @@ class Suite:
             sys.exit(SKIP)
         return self.arguments
 
-    def interpreters(self):
+    def interpreters(self, variants=False):
+        """Those that pylu-bpf supports; other builds of the same versions among them when `variants` is set or they are named."""
         found = []
+        first, last = BACKENDS[backend] if backend else (OLDEST, NEWEST)
         for python in interpreters.find(self.arguments.python):
-            if python.free_threaded or not OLDEST <= python.version[:2] <= NEWEST:
-                self.note_skip('%s is Python %s%s, which is not supported yet'
-                               % (python.path, python.text, ' (free-threaded)' if python.free_threaded else ''))
-            else:
+            if python.support != 'yes' or python.free_threaded:
+                continue  # see test_refused
+            if python.variant and not variants and not self.arguments.python:
+                continue
+            if not OLDEST <= python.version[:2] <= NEWEST:
+                self.note_skip('%s is not supported yet' % python.name)
+            elif first <= python.version[:2] <= last:
                 found.append(python)
         if not found:
-            self.note_skip('no interpreter from 3.8 to 3.15 found')
+            self.note_skip('no interpreter from %d.%d to %d.%d found' % (first + last))
         return found
+
+    def refused(self):
+        """Those that pylu-bpf must refuse, or may, although it knows their version."""
+        found = interpreters.find(self.arguments.python)
+        return [python for python in found if python.support != 'yes' and OLDEST <= python.version[:2] <= NEWEST]
 
     def note_skip(self, reason):
         self.skipped += 1
         print('SKIP: %s' % reason, flush=True)
 
-    def run(self, name, function, *args):
-        """One case. `function(folder, *args)` raises Failed or Skipped, or returns a text for its line or None."""
+    def run(self, name, function, *args, python=None, unwatched='passed'):
+        """One case. `function(folder, *args)` raises Failed or Skipped, or returns a text for its line or None. It counts for
+        `python`, when that is given; a good one that left no profile as `unwatched`."""
         folder = tempfile.mkdtemp(prefix='pylu-e2e-')
         begun = time.monotonic()
+        backends.clear()
         try:
             said = function(folder, *args)
         except Skipped as reason:
+            outcome = 'skipped'
             self.note_skip('%s: %s' % (name, reason))
         except Exception as error:
+            outcome = 'failed'
             self.failed += 1
             what = str(error) if isinstance(error, Failed) else traceback.format_exc()
             print('FAILED: %s: %s' % (name, what), flush=True)
-            if self.arguments.keep:
-                print('    files: %s' % folder)
-                end_all()
-                return
         else:
+            outcome = 'passed' if backends else unwatched
             self.passed += 1
             print('ok: %s%s (%.1f s)' % (name, ': ' + said if said else '', time.monotonic() - begun), flush=True)
+        if python:
+            row = self.rows.setdefault(python.path, Row(python))
+            row.counts[outcome] += 1
+            row.backends |= backends
         end_all()
-        shutil.rmtree(folder, ignore_errors=True)
+        if outcome == 'failed' and self.arguments.keep:
+            print('    files: %s' % folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def finish(self):
+        for row in self.rows.values():
+            row.print(os.path.splitext(os.path.basename(sys.argv[0]))[0])
         print('%d passed, %d failed, %d skipped' % (self.passed, self.failed, self.skipped), flush=True)
         sys.exit(1 if self.failed else 0 if self.passed else SKIP)

@@ -20,7 +20,7 @@ print(json.dumps([os.path.realpath(sys.executable), library[0] if library else N
 
 def files(python):
     """The executable, the libpython (or None) and the standard library of an interpreter of this root."""
-    if getattr(python, 'root', '/') != '/':
+    if python.root != '/':
         raise Skipped('%s has a root of its own' % python.path)
     done = subprocess.run([python.path, '-I', '-c', ASK], stdout=subprocess.PIPE, check=True)
     found = json.loads(done.stdout)

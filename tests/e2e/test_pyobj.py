@@ -21,7 +21,7 @@ def unescape(field):
 
 def start(python):
     """A target, and its lines up to 'ready', split and unescaped."""
-    target = harness.Target([python.path, os.path.join(harness.TARGETS, 'funcs.py')])
+    target = harness.Target(python.command + [os.path.join(harness.TARGETS, 'funcs.py')])
     rows = []
     while not rows or rows[-1] != ['ready']:
         line = target.process.stdout.readline()
@@ -101,9 +101,9 @@ def patterns(folder, python):
 def main():
     suite = harness.Suite(__doc__)
     suite.start()
-    for python in suite.interpreters():
-        suite.run('%s funcs' % python.text, compare, python)
-        suite.run('%s patterns' % python.text, patterns, python)
+    for python in suite.interpreters(variants=True):
+        suite.run('%s funcs' % python.name, compare, python, python=python)
+        suite.run('%s patterns' % python.name, patterns, python, python=python)
     suite.finish()
 
 

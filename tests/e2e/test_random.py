@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Random programs under pylu-bpf on every interpreter found: counts, callers and call trees exactly as the twin saw them.
 
-Each batch runs its programs in one target under one session. Beside the plain batches one runs under a fast timer signal, and
-one while sys.monitoring (3.12 on), sys.setprofile and sys.settrace are switched on and off.
+Each batch runs its programs in one target under one session. Beside the plain batches one runs under a fast timer signal, one
+with the JIT compiler switched on where there is one, and one while sys.monitoring (3.12 on), sys.setprofile and sys.settrace are switched on and off.
+
+Foreign interpreters and other builds of the same versions run fewer programs, in one batch that runs in each of these ways.
 """
 import concurrent.futures
 import json
@@ -11,6 +13,7 @@ import re
 import subprocess
 import tempfile
 
+import cases
 import compare
 import gen_program
 import harness
@@ -30,7 +33,7 @@ def write_programs(folder, seeds):
 
 def twin(python, folder, programs):
     path = os.path.join(folder, 'truth.json')
-    done = subprocess.run([python.path, RUNNER, '--truth', path] + programs, stdin=subprocess.DEVNULL,
+    done = subprocess.run(python.command + [RUNNER, '--truth', path] + programs, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=harness.die_with_parent)
     check(done.returncode == 0, 'the twin ended with %d: %s' % (done.returncode, done.stdout.decode()[-2000:]))
     with open(path) as f:
@@ -39,7 +42,8 @@ def twin(python, folder, programs):
 
 def batch(folder, python, mode, programs, truth):
     counters = os.path.join(folder, 'counters.json')
-    target = Target([python.path, RUNNER, '--mode', mode, '--counters', counters] + programs)
+    target = Target(python.command + [RUNNER, '--mode', 'plain' if mode == 'jit' else mode, '--counters', counters] + programs,
+                    env=cases.jit_on() if mode == 'jit' else None)
     target.expect('ready')
     session = Session(['-p', str(target.pid), '**'], os.path.join(folder, 'profile.json')).watching()
     target.go()
@@ -52,6 +56,8 @@ def batch(folder, python, mode, programs, truth):
     nodes = compare.flatten(profile, target.pid)
     found = compare.invariants(profile, finished=True) + compare.compare(
         nodes, truth, own, disturbed=mode == 'toggle', whole_tree=mode == 'plain')
+    if mode == 'jit' and not all(process['jit'] for process in profile['processes']):
+        found.append('the profile does not say that the JIT is on')
     if found:
         seeds = sorted(set(int(seed) for seed in re.findall(r'seed_(\d+)', '\n'.join(found))))
         raise Failed('%d differences, seeds %s\n    %s\n    rerun: %s --python %s --mode %s --seed %d --count 1' % (
@@ -62,34 +68,43 @@ def batch(folder, python, mode, programs, truth):
         len(programs), sum(mine), len(mine), ', %d signals' % own['ticks'] if own['ticks'] else '')
 
 
-def modes_of(wanted, i, count):
+def modes_of(python, wanted, i, count):
     """The modes in which batch `i` of `count` runs: all of them plain, the first two disturbed as well."""
     if wanted != 'all':
         return [wanted]
-    return ['plain'] + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
+    return ['plain'] + (['jit'] if i == 0 and harness.backend != 'usdt' and cases.has_jit(python) else []) + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
+
+
+def batches_for(python, programs, asked):
+    """The batches of `programs` that an interpreter runs, each the whole batch or the first of it."""
+    if asked or not python.foreign and not python.variant:
+        return programs
+    return [programs[0][:len(programs[0]) // 2 if python.variant else None]]
 
 
 def main():
     suite = Suite(__doc__)
     suite.parser.add_argument('--seed', type=int, default=0, help='the first seed')
-    suite.parser.add_argument('--count', type=int, default=200, help='programs per interpreter')
+    suite.parser.add_argument('--count', type=int, help='programs per interpreter (default: 200, and 50 or 25 for foreign ones)')
     suite.parser.add_argument('--batch', type=int, default=50, help='programs per target')
-    suite.parser.add_argument('--mode', choices=['all', 'plain', 'timer', 'toggle'], default='all')
+    suite.parser.add_argument('--mode', choices=['all', 'plain', 'jit', 'timer', 'toggle'], default='all')
     options = suite.start()
-    seeds = range(options.seed, options.seed + options.count)
+    seeds = range(options.seed, options.seed + (options.count or 200))
     batches = [seeds[i:i + options.batch] for i in range(0, len(seeds), options.batch)]
     with tempfile.TemporaryDirectory(prefix='pylu-e2e-') as folder, concurrent.futures.ThreadPoolExecutor(1) as pool:
         programs = [write_programs(folder, chosen) for chosen in batches]
         work = []
-        for python in suite.interpreters():
-            for i, chosen in enumerate(batches):
+        for python in suite.interpreters(variants=True):
+            mine = batches_for(python, programs, options.count)
+            for i, paths in enumerate(mine):
                 place = os.path.join(folder, '%d-%d' % (len(work), i))
                 os.mkdir(place)
-                work.append((python, i, chosen, pool.submit(twin, python, place, programs[i])))
-        for python, i, chosen, future in work:
-            for mode in modes_of(options.mode, i, len(batches)):
-                suite.run('%s (%s) %s, seeds %d to %d' % (python.text, python.path, mode, chosen[0], chosen[-1]),
-                          lambda place: batch(place, python, mode, programs[i], future.result()))
+                modes = modes_of(python, options.mode, i, len(mine))
+                work.append((python, modes, batches[i][:len(paths)], paths, pool.submit(twin, python, place, paths)))
+        for python, modes, chosen, paths, future in work:
+            for mode in modes:
+                suite.run('%s %s, seeds %d to %d' % (python.name, mode, chosen[0], chosen[-1]),
+                          lambda place: batch(place, python, mode, paths, future.result()), python=python)
     suite.finish()
 
 

@@ -142,7 +142,7 @@ for i in range(int(sys.argv[1])): f()
 gate('done')
 '''
     path = write(folder, 'target.py', PRELUDE + text)
-    targets = [Target([python.path, path, str(n)], cwd=folder) for n in (300, 500)]
+    targets = [Target(python.command + [path, str(n)], cwd=folder) for n in (300, 500)]
     for target in targets:
         target.expect('ready')
     session = Session(['-p', ','.join(str(t.pid) for t in targets), '**'], os.path.join(folder, 'profile.json')).watching()
@@ -161,7 +161,7 @@ gate('done')
 @case
 def a_command(folder, python):
     path = write(folder, 'target.py', 'def f(): return 1\nfor i in range(300): f()\nprint("said", flush=True)\n')
-    session = Session(['**', '--', python.path, path], os.path.join(folder, 'profile.json'))
+    session = cases.run_command(folder, python, ['**'], path)
     profile = session.result()
     sound(profile, False)
     Result(profile, path).expect({'f': 300})
@@ -200,9 +200,9 @@ gate('done')
 
 @case
 def greenlets(folder, python):
-    done = subprocess.run([python.path, '-c', 'import greenlet'], stderr=subprocess.DEVNULL)
+    done = subprocess.run(python.command + ['-c', 'import greenlet'], stderr=subprocess.DEVNULL)
     if done.returncode:
-        raise Skipped('the module greenlet is not installed for %s' % python.text)
+        raise Skipped('the module greenlet is not installed for %s' % python.name)
     result, _ = watch(folder, python, '''
 import greenlet
 def f(): return 1
@@ -409,11 +409,13 @@ def not_permitted(folder, python):
         os.setgid(65534)
         os.setuid(65534)
 
-    process = subprocess.run([program, 'profile', '-p', str(target.pid), '**'], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=drop, timeout=harness.PATIENCE)
-    text = process.stderr.decode()
-    check(process.returncode == 4, 'exit status %d: %s' % (process.returncode, text))
-    check('CAP_' in text, 'no capability is named: %s' % text)
+    # A command is held back until the probes are live, and must end when they never are.
+    for arguments in ['-p', str(target.pid), '**'], ['**', '--', '/usr/bin/python3', '-c', 'print("ran")']:
+        session = Session(['profile'] + arguments, preexec_fn=drop, executable=program)
+        status, text = session.status(), session.stderr.text()
+        check(status == 4, '%s: exit status %d: %s' % (arguments, status, text))
+        check('CAP_' in text and 'pylu-bpf doctor' in text, '%s: what to do is not said: %s' % (arguments, text))
+        check('ran' not in session.stdout.text(), 'the command ran')
 
 
 @case

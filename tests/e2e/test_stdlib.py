@@ -20,10 +20,10 @@ def one(folder, python, work, same_run):
     truth_path = os.path.join(folder, 'truth.json')
     environment = dict(os.environ, PYTHONHASHSEED='0')
     if not same_run:
-        done = subprocess.run([python.path, RUNNER, work, '--twin', truth_path], env=environment, stdin=subprocess.DEVNULL,
+        done = subprocess.run(python.command + [RUNNER, work, '--twin', truth_path], env=environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=harness.die_with_parent)
         check(done.returncode == 0, 'the twin ended with %d: %s' % (done.returncode, done.stdout.decode()[-2000:]))
-    target = Target([python.path, RUNNER, work] + (['--truth', truth_path] if same_run else []), env=environment)
+    target = Target(python.command + [RUNNER, work] + (['--truth', truth_path] if same_run else []), env=environment)
     target.expect('ready')
     session = Session(['-p', str(target.pid), '**'], os.path.join(folder, 'profile.json')).watching()
     target.go()
@@ -47,8 +47,8 @@ def main():
     for python in suite.interpreters():
         for work in options.works or WORKS:
             for same_run in (True,) if work == 'asyncio' else (False, True):
-                suite.run('%s %s%s' % (python.text, work, ' (recorded in the same run)' if same_run else ''), one, python, work,
-                          same_run)
+                suite.run('%s %s%s' % (python.name, work, ' (recorded in the same run)' if same_run else ''), one, python, work,
+                          same_run, python=python)
     suite.finish()
 
 

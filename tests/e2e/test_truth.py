@@ -16,7 +16,7 @@ from test_random import RUNNER, write_programs
 
 def run(python, folder, programs, *arguments):
     path = os.path.join(folder, 'out.json')
-    done = subprocess.run([python.path, RUNNER, *[path if a == 'OUT' else a for a in arguments]] + programs, input=b'..',
+    done = subprocess.run(python.command + [RUNNER, *[path if a == 'OUT' else a for a in arguments]] + programs, input=b'..',
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=harness.die_with_parent)
     check(done.returncode == 0, '%s ended with %d: %s' % (arguments, done.returncode, done.stdout.decode()[-2000:]))
     with open(path) as f:
@@ -35,7 +35,7 @@ def as_profile(truth, counters):
     for parent, key, (starts, raised) in truth.rows:
         qualname, module, flags = truth.about.get(key, [(None, None, 0)])[0]
         call = {'function': '%s.%s' % (module, qualname or key[2]), 'file': key[0], 'line': key[1], 'hits': starts,
-                'generator': bool(flags & compare.GENERATOR), 'complete': starts, 'raised': min(raised, starts),
+                'generator': bool(flags & compare.GENERATOR), 'complete': starts, 'untimed': 0, 'raised': min(raised, starts),
                 'running_at_start': 0, 'running_at_end': 0, 'suspended_at_end': 0, 'total_ns': starts, 'complete_ns': starts,
                 'self_ns': 0, 'elapsed_ns': 0, 'min_ns': 1 if starts else 0, 'max_ns': 1 if starts else 0,
                 'log2_ns': [starts] if starts else [], 'children': []}
@@ -106,10 +106,11 @@ def one(folder, python, seeds):
 def main():
     suite = Suite(__doc__)
     suite.parser.add_argument('--seed', type=int, default=0)
-    suite.parser.add_argument('--count', type=int, default=20, help='programs per interpreter')
+    suite.parser.add_argument('--count', type=int, help='programs per interpreter (default: 20, and 5 for a foreign one)')
     options = suite.start(needs_root=False)
     for python in suite.interpreters():
-        suite.run('%s (%s)' % (python.text, python.path), one, python, range(options.seed, options.seed + options.count))
+        seeds = range(options.seed, options.seed + (options.count or (5 if python.foreign else 20)))
+        suite.run(python.name, one, python, seeds, python=python)
     suite.finish()
 
 

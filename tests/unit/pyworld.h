@@ -12,7 +12,9 @@
 #include "pyobj_priv.h"
 
 #define WORLD_BASE 0x100000u
+#ifndef WORLD_SIZE
 #define WORLD_SIZE (1u << 20)
+#endif
 
 struct world {
 	const struct layout *lay;

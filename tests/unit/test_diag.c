@@ -71,11 +71,36 @@ static void test_codes(void)
 	}
 }
 
+/* What fails while something is tried is kept, not sent; captures nest. */
+static void test_capture(void)
+{
+	struct diag_capture outer, inner;
+
+	diag_set_callback(remember, &seen);
+	seen.calls = 0;
+	diag_capture__begin(&outer);
+	diag_warn("not kept");
+	diag_capture__begin(&inner);
+	CHECK_EQ(diag_error(-ENOENT, "first\033"), -ENOENT);
+	diag_error(-ENOENT, "second");
+	diag_capture__end(&inner);
+	CHECK_STR_EQ(inner.error, "first?");
+	CHECK_STR_EQ(outer.error, "");
+	diag_error(-ENOENT, "third");
+	diag_capture__end(&outer);
+	CHECK_STR_EQ(outer.error, "third");
+	CHECK_EQ(seen.calls, 0);
+	diag_warn("sent again");
+	CHECK_EQ(seen.calls, 1);
+	CHECK_STR_EQ(seen.message, "sent again");
+}
+
 int main(void)
 {
 	test_levels();
 	test_hostile_text();
 	test_codes();
+	test_capture();
 	diag_set_callback(NULL, NULL);
 	return check_done();
 }

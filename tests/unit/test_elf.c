@@ -48,6 +48,8 @@ static void test_self_symbols(const struct elf_file *elf)
 		return;
 	bias = (uint64_t)(uintptr_t)main - sym.addr;
 	CHECK_EQ(bias % 4096, 0);
+	CHECK_EQ(elf_file__position_independent(elf), bias != 0);
+	CHECK(elf_file__has_symtab(elf));
 	CHECK(sym.size > 0);
 	CHECK(elf_file__is_code(elf, sym.addr));
 	bytes = elf_file__at(elf, sym.addr, &len);

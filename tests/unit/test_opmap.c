@@ -54,7 +54,7 @@ int main(void)
 	for (int minor = 0; minor < 256; minor++) {
 		const struct opmap *map = opmap__find(3, (uint8_t)minor);
 
-		CHECK(!map == (minor < 8 || minor > 13));
+		CHECK(!map == (minor < 8 || minor > 15));
 		if (map)
 			row(map);
 	}

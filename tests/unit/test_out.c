@@ -66,7 +66,7 @@ static void fill_worker(struct prof_process *proc)
 	proc->hits_total = 912345;
 	proc->ns_per_hit = 850;
 	proc->overhead_fraction = 0.0321;
-	root = prof_process__thread(proc, 4515, "Thread-5")->root;
+	root = prof_process__add_thread(proc, 4515, "Thread-5")->root;
 	call = add(root, "views.results", 10, 10, 138562000, 1101530000);
 	call->raised = 2;
 	call = add(call, "manager.all", 40, 20, 14212000, 265800000);
@@ -77,7 +77,7 @@ static void fill_worker(struct prof_process *proc)
 	for (int i = 1; i < 30; i++)
 		call = add(call, "views.fact", 80, 1, 90000 - 3000 * i, 3000);
 	/* Running calls: one from before, which called others; one that outlived us. */
-	root = prof_process__thread(proc, 4510, "MainThread")->root;
+	root = prof_process__add_thread(proc, 4510, "MainThread")->root;
 	call = prof_call__child(root, "app.serve_forever", "", 0);
 	call->running_at_start = call->running_at_end = 1;
 	call->total_ns = 10000000000;
@@ -94,7 +94,7 @@ static void fill_worker(struct prof_process *proc)
 	call->elapsed_ns = 25000000;
 	call->suspended_at_end = 2;
 	call->untimed = 1;
-	prof_process__thread(proc, 4516, "Thread-5");
+	prof_process__add_thread(proc, 4516, "Thread-5");
 }
 
 static struct profile *sample(void)
@@ -120,12 +120,12 @@ static struct profile *sample(void)
 	proc->lost.unreadable = 1;
 	prof_process__add_warning(proc,
 				  "2 of 7 sites are single-stepped by the kernel: each hit costs ten times more.");
-	call = add(prof_process__thread(proc, 977, "Main;\033[1m\n")->root, HOSTILE, 1, 1, 50000000, 20000000);
+	call = add(prof_process__add_thread(proc, 977, "Main;\033[1m\n")->root, HOSTILE, 1, 1, 50000000, 20000000);
 	call = prof_call__child(call, "evil.inner", HOSTILE ".py", 2);
 	call->hits = call->complete = call->log2_ns[24] = 1;
 	call->total_ns = call->complete_ns = call->self_ns = call->min_ns = call->max_ns = 30000000;
-	add(prof_process__thread(proc, 978, "Thread-1")->root, "evil.a", 9, 1, 2000, 2000);
-	add(prof_process__thread(proc, 979, "Thread-1")->root, "evil.a", 9, 2, 3000, 6000);
+	add(prof_process__add_thread(proc, 978, "Thread-1")->root, "evil.a", 9, 1, 2000, 2000);
+	add(prof_process__add_thread(proc, 979, "Thread-1")->root, "evil.a", 9, 2, 3000, 6000);
 	profile__sort(p);
 	return p;
 }
@@ -291,7 +291,7 @@ static void test_legend_only_when_needed(void)
 	struct profile *p = profile__new();
 	char *text;
 
-	add(prof_process__thread(profile__add_process(p, 1), 1, "t")->root, "m.f", 1, 2, 138562000, 1);
+	add(prof_process__add_thread(profile__add_process(p, 1), 1, "t")->root, "m.f", 1, 2, 138562000, 1);
 	text = render(&out_text, p, false);
 	CHECK(strstr(text, "\nm.f         2        138.562"));
 	CHECK(!strstr(text, "\n<N "));
@@ -309,7 +309,7 @@ static void test_empty(void)
 	CHECK(strstr(text, "No process was watched."));
 	free(text);
 	profile__add_process(p, 7);
-	prof_process__thread(p->processes[0], 7, NULL);
+	prof_process__add_thread(p->processes[0], 7, NULL);
 	text = render(&out_text, p, false);
 	CHECK(strstr(text, "No call of a function that matches was seen"));
 	free(text);
@@ -329,11 +329,11 @@ static void test_empty(void)
 static struct profile *deep(void)
 {
 	struct profile *p = profile__new();
-	struct prof_call *call = prof_process__thread(profile__add_process(p, 1), 1, "t")->root;
+	struct prof_call *call = prof_process__add_thread(profile__add_process(p, 1), 1, "t")->root;
 
 	for (uint64_t i = 0; i < DEEP; i++)
 		call = add(call, "m.recurse", 1, 1, 1000 * (DEEP - i), 1000);
-	add(prof_process__thread(p->processes[0], 2, "after")->root, "m.last", 1, 1, 7, 7);
+	add(prof_process__add_thread(p->processes[0], 2, "after")->root, "m.last", 1, 1, 7, 7);
 	profile__sort(p);
 	return p;
 }

@@ -15,12 +15,11 @@ static void test_adding(void)
 {
 	struct profile *p = profile__new();
 	struct prof_process *proc = profile__add_process(p, 42);
-	struct prof_thread *thread = prof_process__thread(proc, 43, "MainThread");
+	struct prof_thread *thread = prof_process__add_thread(proc, 43, "MainThread");
 	struct prof_call *a = prof_call__child(thread->root, "m.a", "m.py", 1);
 
 	CHECK(proc->overhead_fraction < 0);
-	CHECK(prof_process__thread(proc, 43, NULL) == thread);
-	CHECK(prof_process__thread(proc, 44, NULL) != thread);
+	CHECK(prof_process__add_thread(proc, 44, NULL) != thread);
 	CHECK_EQ(proc->nthreads, 2);
 	CHECK_STR_EQ(thread->name, "MainThread");
 	CHECK_STR_EQ(proc->threads[1]->name, "");
@@ -45,7 +44,7 @@ static void test_adding(void)
 static void test_wide(void)
 {
 	struct profile *p = profile__new();
-	struct prof_call *root = prof_process__thread(profile__add_process(p, 1), 1, "t")->root;
+	struct prof_call *root = prof_process__add_thread(profile__add_process(p, 1), 1, "t")->root;
 	unsigned int wrong = 0;
 	char name[32];
 
@@ -113,10 +112,10 @@ static void test_sort_and_walk(void)
 	static const int depths[] = { 1, 2, 2, 1, 1, 1 };
 	struct profile *p = profile__new();
 	struct prof_process *proc = profile__add_process(p, 9);
-	struct prof_call *root = prof_process__thread(proc, 12, "later")->root, *big, *call = root;
+	struct prof_call *root = prof_process__add_thread(proc, 12, "later")->root, *big, *call = root;
 	int depth = 0, n = 0;
 
-	prof_process__thread(proc, 10, "earlier");
+	prof_process__add_thread(proc, 10, "earlier");
 	profile__add_process(p, 3);
 	prof_call__child(root, "m.b", "m.py", 7);
 	prof_call__child(root, "m.b", "m.py", 5);
@@ -145,7 +144,7 @@ static void test_sort_and_walk(void)
 static void test_deep(void)
 {
 	struct profile *p = profile__new();
-	struct prof_call *root = prof_process__thread(profile__add_process(p, 1), 1, "t")->root, *call = root;
+	struct prof_call *root = prof_process__add_thread(profile__add_process(p, 1), 1, "t")->root, *call = root;
 	int depth = 0, deepest = 0;
 
 	for (int i = 0; i < DEEP && call; i++) {

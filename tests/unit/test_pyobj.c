@@ -404,6 +404,60 @@ static void absurd(struct world *w)
 	CHECK(strstr(found.text, "mod:c:file.py:0\n"));
 }
 
+/* 900 modules that have one dict of 20,000 modules as their namespace, in an interpreter that is its own successor: all
+ * counts are bounded, their product is not. */
+static uint64_t multiply(struct world *w)
+{
+	uint64_t dict = world_dict(w, 15, 0), modules = world_dict(w, 11, 0), module = world_obj(w, KIND_MODULE, 64);
+	uint64_t name = world_str(w, "threading");
+
+	world_set(w, module, w->lay->module_dict, dict);
+	for (int i = 0; i < 20000; i++)
+		world_add_entry(w, world_dict_keys(w, dict), name, module);
+	for (int i = 0; i < 900; i++)
+		world_add_entry(w, world_dict_keys(w, modules), name, module);
+	world_set(w, w->interp, w->lay->interp_modules, modules);
+	world_set(w, w->interp, w->lay->interp_next, w->interp);
+	return dict;
+}
+
+static void multiplied(struct world *w)
+{
+	struct found found = { 0 };
+	uint64_t dict = multiply(w);
+	char buf[16];
+	bool mine;
+
+	diag_set_callback(silent, NULL); /* that functions may be missing */
+	/* Bounded further, so that it does not take long. */
+	CHECK_EQ(pyobj_cache__begin(w->reader, 100000, &mine), 0);
+	CHECK_EQ(pyobj_each_function(w->reader, collect, &found), 0);
+	CHECK(pyobj_cache__spent(w->reader));
+	CHECK_EQ(pyobj__read(w->reader, WORLD_BASE, buf, 1), -E2BIG);
+	CHECK_EQ(pyobj__thread_name(w->reader, 1, buf, sizeof(buf)), -ENOENT);
+	pyobj_cache__end(w->reader, mine);
+	CHECK_EQ(pyobj__read(w->reader, WORLD_BASE, buf, 1), 0);
+	CHECK_EQ(pyobj__qualname(w->reader, dict, dict, buf, sizeof(buf)), -ENOENT);
+	CHECK_EQ(pyobj__thread_name(w->reader, 1, buf, sizeof(buf)), -ENOENT);
+	CHECK_EQ(found.n, 0);
+	diag_set_callback(NULL, NULL);
+}
+
+#ifndef __SANITIZE_ADDRESS__
+/* The same within the bound that is set for real: some seconds, and ten times as many under the sanitizers. */
+static void longest(void)
+{
+	struct found found = { 0 };
+	struct world w;
+
+	world_open(&w, 12);
+	multiply(&w);
+	CHECK_EQ(pyobj_each_function(w.reader, collect, &found), 0);
+	CHECK_EQ(found.n, 0);
+	world_close(&w);
+}
+#endif
+
 /* Random bytes everywhere: nothing may hang, crash, or read outside (which the sanitizers would see). */
 static void damaged(uint8_t minor)
 {
@@ -441,11 +495,12 @@ static void damaged(uint8_t minor)
 int main(void)
 {
 	static void (*const tests[])(struct world *) = {
-		strings, bad_strings, dicts, bad_dicts, attributes, ints, threads, functions, cycles, absurd,
+		strings, bad_strings, dicts,  bad_dicts, attributes, ints,
+		threads, functions,   cycles, absurd,	 multiplied,
 	};
 
 	alarm(110); /* a hang is a failure */
-	for (uint8_t minor = 8; minor <= 13; minor++) {
+	for (uint8_t minor = 8; minor <= 15; minor++) {
 		for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
 			unsigned failed = check_failed;
 			struct world w;
@@ -460,5 +515,9 @@ int main(void)
 		damaged(minor);
 		diag_set_callback(NULL, NULL);
 	}
+#ifndef __SANITIZE_ADDRESS__
+	diag_set_callback(silent, NULL);
+	longest();
+#endif
 	return check_done();
 }

@@ -27,8 +27,10 @@ struct process {
 
 static int start(const char *python, struct process *p)
 {
+	const char *argv[INTERPRETERS_ARGS + 2] = { NULL };
 	int in[2], out[2];
 
+	argv[interpreters_command(python, argv)] = PYLU_SOURCE_DIR "/tests/targets/funcs.py";
 	if (pipe(in) || pipe(out))
 		return -errno;
 	p->pid = fork();
@@ -36,7 +38,7 @@ static int start(const char *python, struct process *p)
 		dup2(in[0], 0);
 		dup2(out[1], 1);
 		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-		execl(python, python, PYLU_SOURCE_DIR "/tests/targets/funcs.py", (char *)NULL);
+		execv(argv[0], (char *const *)argv);
 		_exit(127);
 	}
 	close(in[0]);
@@ -48,9 +50,13 @@ static int start(const char *python, struct process *p)
 
 static void stop(struct process *p)
 {
+	char rest[4096];
 	int status;
 
 	close(p->in);
+	/* To its end: else it would die of what it still has to say. */
+	while (fread(rest, 1, sizeof(rest), p->out) > 0)
+		;
 	fclose(p->out);
 	CHECK(waitpid(p->pid, &status, 0) == p->pid && WIFEXITED(status) && !WEXITSTATUS(status));
 }
@@ -213,7 +219,7 @@ int main(void)
 	glob_t found;
 
 	signal(SIGPIPE, SIG_IGN);
-	alarm(110);
+	alarm(500);
 	interpreters_find(&found);
 	for (size_t i = 0; i < found.gl_pathc; i++) {
 		char real[PATH_MAX];

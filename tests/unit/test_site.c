@@ -1,6 +1,6 @@
 /*
  * site: which instructions the kernel emulates, by their bytes; the sites of every interpreter found here, printed as a
- * table; damaged copies of those.
+ * table, also those at static probes; damaged copies of those, and one whose dispatch table cannot be told.
  */
 #include "diag.h"
 #include "elf.h"
@@ -85,7 +85,8 @@ static void print_site(const char *python, const struct site *site)
 	static const char *const kinds[SITE_KINDS] = {
 		[SITE_OPCODE_RESUME] = "resume", [SITE_OPCODE_YIELD] = "yield",	  [SITE_FRAME_END] = "end",
 		[SITE_FRAME_RETURN] = "return",	 [SITE_FRAME_UNWIND] = "unwind",  [SITE_FRAME_ENTER] = "enter",
-		[SITE_FRAME_LEAVE] = "leave",	 [SITE_CODE_DEALLOC] = "dealloc",
+		[SITE_FRAME_LEAVE] = "leave",	 [SITE_CODE_DEALLOC] = "dealloc", [SITE_USDT_ENTRY] = "usdt",
+		[SITE_USDT_RETURN] = "usdt",
 	};
 	char tstate[4] = "-";
 
@@ -120,9 +121,11 @@ static void check_kinds(const struct site_set *set, const struct py_version *ver
 	}
 	CHECK_STR_EQ(set->backend, opcode ? "opcode" : "frame");
 	CHECK_EQ(set->ntables, opcode);
+	CHECK_STR_EQ(set->dispatch, opcode ? "computed gotos" : "");
 	CHECK_EQ(n[SITE_CODE_DEALLOC], 1);
 	CHECK_EQ(n[SITE_FRAME_ENTER], !opcode);
-	CHECK_EQ(n[SITE_FRAME_LEAVE], !opcode);
+	/* One, or several where the compiler made the way out several times. */
+	CHECK_EQ(n[SITE_FRAME_LEAVE] > 0, !opcode);
 	/* RESUME and at least one of its specialised and instrumented forms. */
 	CHECK(opcode ? n[SITE_OPCODE_RESUME] >= 2 : !n[SITE_OPCODE_RESUME]);
 	CHECK(!opcode == !n[SITE_OPCODE_YIELD]);
@@ -130,6 +133,45 @@ static void check_kinds(const struct site_set *set, const struct py_version *ver
 	CHECK_EQ(n[SITE_FRAME_END], version->minor >= 12);
 	CHECK_EQ(n[SITE_FRAME_RETURN], version->minor == 11);
 	CHECK_EQ(n[SITE_FRAME_UNWIND], version->minor == 11);
+	CHECK(!n[SITE_USDT_ENTRY] && !n[SITE_USDT_RETURN]);
+}
+
+/* The counter of a site at a static probe: two bytes in the file's data, 0 there. */
+static void check_counter(const struct elf_file *elf, int fd, const struct site *site)
+{
+	struct elf_section section;
+	bool found = false;
+	uint16_t value = 1;
+
+	CHECK(pread(fd, &value, sizeof(value), (off_t)site->semaphore_offset) == sizeof(value));
+	CHECK_EQ(value, 0);
+	for (size_t i = 0; i < elf_file__section_count(elf) && !found; i++) {
+		uint64_t offset;
+
+		found = !elf_file__section(elf, i, &section) && !strcmp(section.name, ".probes") &&
+			!elf_file__file_offset(elf, section.addr, &offset) && site->semaphore_offset >= offset &&
+			site->semaphore_offset - offset < section.size;
+	}
+	CHECK(found);
+}
+
+/* The sites at static probes: one for starts, one for ends, and the deallocator's. */
+static void check_usdt(const struct elf_file *elf, int fd, const struct py_version *version, const struct site_set *set)
+{
+	CHECK_STR_EQ(set->backend, "usdt");
+	if (!CHECK_EQ(set->n, 3))
+		return;
+	CHECK_EQ(set->sites[0].kind, SITE_USDT_ENTRY);
+	CHECK_EQ(set->sites[1].kind, SITE_USDT_RETURN);
+	CHECK_EQ(set->sites[2].kind, SITE_CODE_DEALLOC);
+	CHECK_EQ(set->sites[2].semaphore_offset, 0);
+	CHECK(set->sites[0].semaphore_offset != set->sites[1].semaphore_offset);
+	for (size_t i = 0; i < set->n; i++) {
+		print_site(version->text, &set->sites[i]);
+		check_site(elf, fd, &set->sites[i]);
+		if (i < 2)
+			check_counter(elf, fd, &set->sites[i]);
+	}
 }
 
 static unsigned random_state = DAMAGE_SEED;
@@ -195,10 +237,12 @@ static bool damage(uint8_t *image, const char *path, const struct spots *spots, 
 	}
 	if (!elf_file__probe(path, &elf)) {
 		elf_python_version(elf, &version);
-		found = !site_set__find(elf, layout, opmap, &set);
+		found = !site_set__find(elf, layout, opmap, NULL, &set);
 		for (size_t i = 0; found && i < set.n; i++)
 			CHECK(set.sites[i].kind < SITE_KINDS && elf_file__is_code(elf, set.sites[i].addr));
 		CHECK(set.n <= SITE_MAX);
+		if (!site_set__find(elf, layout, opmap, "usdt", &set))
+			CHECK_EQ(set.n, 3);
 		elf_file__close(elf);
 	}
 	while (n-- > 0)
@@ -224,6 +268,57 @@ static uint8_t *copy_file(const char *path, size_t *size, char copy[64])
 	return image == MAP_FAILED ? NULL : image; /* `to` stays open: the copy is reached through it */
 }
 
+/* On request, and where the opcodes' table is not told from others: one slot of an unused opcode, which the interpreter
+ * never looks at, spoils its shape. */
+static void test_without_table(const char *path, const struct py_version *version, const struct layout *layout,
+			       const struct opmap *opmap, uint64_t table)
+{
+	struct elf_file *elf, *other;
+	uint64_t offset, word, spoilt;
+	struct site_set set;
+	char copy[64];
+	size_t size;
+	uint8_t *image = copy_file(path, &size, copy);
+
+	for (int op = 0; opmap->names[op]; op++)
+		table += 8;
+	if (!CHECK(image != NULL) || !CHECK_EQ(elf_file__open(path, &elf), 0))
+		return;
+	if (CHECK_EQ(elf_file__file_offset(elf, table, &offset), 0))
+		image[offset] ^= 1;
+	CHECK_EQ(elf_file__word(elf, table, &word), 0);
+	elf_file__close(elf);
+	if (!CHECK_EQ(elf_file__open(copy, &other), 0))
+		return;
+	CHECK_EQ(elf_file__word(other, table, &spoilt), 0);
+	if (spoilt == word) {
+		CHECK_SKIP("without a table: that of %s is made of relocations", path);
+	} else {
+		CHECK_EQ(site_set__find(other, layout, opmap, "opcode", &set), -DIAG_NO_SITE);
+		if (CHECK_EQ(site_set__find(other, layout, opmap, NULL, &set), 0))
+			check_usdt(other, atoi(copy + strlen("/proc/self/fd/")), version, &set);
+	}
+	elf_file__close(other);
+	munmap(image, size);
+	close(atoi(copy + strlen("/proc/self/fd/")));
+}
+
+static void test_usdt(const char *path, const struct elf_file *elf, int fd, const struct py_version *version,
+		      const struct layout *layout, const struct opmap *opmap, uint64_t table)
+{
+	struct site_set set;
+	int err = site_set__find(elf, layout, opmap, "usdt", &set);
+
+	if (version->minor < 15) {
+		CHECK_EQ(err, -DIAG_BACKEND);
+	} else if (err == -DIAG_BACKEND) {
+		CHECK_SKIP("static probes of %s: it was not built with them", path);
+	} else if (CHECK_EQ(err, 0)) {
+		check_usdt(elf, fd, version, &set);
+		test_without_table(path, version, layout, opmap, table);
+	}
+}
+
 static void test_damaged(const char *path, const struct elf_file *elf, const struct layout *layout,
 			 const struct opmap *opmap, const struct site_set *set, unsigned rounds)
 {
@@ -243,6 +338,22 @@ static void test_damaged(const char *path, const struct elf_file *elf, const str
 	close(atoi(copy + strlen("/proc/self/fd/")));
 }
 
+/* What tells tail-calling builds: functions start where their symbols say, and nowhere inside. */
+static void check_function_starts(const struct elf_file *elf)
+{
+	static const char *const names[] = { "PyList_New", "PyDict_New", "Py_BytesMain", "_PyEval_EvalFrameDefault" };
+	struct elf_symbol sym;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!CHECK_EQ(elf_file__symbol(elf, names[i], &sym), 0))
+			continue;
+		CHECK_EQ(elf_file__starts_function(elf, sym.addr), 1);
+		CHECK_EQ(elf_file__starts_function(elf, sym.addr + 1), 0);
+	}
+	CHECK_EQ(elf_file__starts_function(elf, 1), 0);
+	CHECK_EQ(elf_file__starts_function(elf, UINT64_MAX), 0);
+}
+
 /* A file that holds an interpreter. */
 static void test_interpreter(const char *path, unsigned rounds)
 {
@@ -255,15 +366,18 @@ static void test_interpreter(const char *path, unsigned rounds)
 
 	if (!CHECK_EQ(elf_file__open(path, &elf), 0))
 		return;
-	if (CHECK(describe(elf, &version, &layout, &opmap)) && CHECK_EQ(site_set__find(elf, &layout, opmap, &set), 0)) {
+	if (CHECK(describe(elf, &version, &layout, &opmap)) &&
+	    CHECK_EQ(site_set__find(elf, &layout, opmap, NULL, &set), 0)) {
 		printf("%-8s %-8s %-26s %10s %5s %6s\n", "", "kind", "at", "address", "frame", "tstate");
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		for (size_t i = 0; i < set.n; i++) {
 			print_site(version.text, &set.sites[i]);
 			check_site(elf, fd, &set.sites[i]);
 		}
-		close(fd);
 		check_kinds(&set, &version);
+		test_usdt(path, elf, fd, &version, &layout, opmap, set.table);
+		close(fd);
+		check_function_starts(elf);
 		test_damaged(path, elf, &layout, opmap, &set, rounds);
 	}
 	elf_file__close(elf);

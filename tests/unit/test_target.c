@@ -389,7 +389,8 @@ static const char asks[] =
 
 static void test_interpreter(const char *path)
 {
-	char *argv[] = { (char *)path, (char *)"-I", (char *)"-S", (char *)"-c", (char *)asks, NULL };
+	const char *options[] = { "-I", "-S", "-c", asks, NULL }, *argv[INTERPRETERS_ARGS + 5];
+	size_t n = interpreters_command(path, argv);
 	char line[128], text[64], real[2][PATH_MAX];
 	unsigned long addr;
 	uint64_t symbol;
@@ -397,7 +398,9 @@ static void test_interpreter(const char *path)
 	struct child c;
 	char *found = NULL;
 
-	if (!CHECK(start(&c, line, sizeof(line), path, argv)) || !CHECK_EQ(sscanf(line, "%lu %63s", &addr, text), 2))
+	memcpy(argv + n, options, sizeof(options));
+	if (!CHECK(start(&c, line, sizeof(line), argv[0], (char *const *)argv)) ||
+	    !CHECK_EQ(sscanf(line, "%lu %63s", &addr, text), 2))
 		return;
 	if (CHECK_EQ(target__open(c.pid, &t), 0)) {
 		CHECK_EQ(target__symbol(t, "PyCode_Type", &symbol), 0);
@@ -405,9 +408,11 @@ static void test_interpreter(const char *path)
 		CHECK_STR_EQ(t->version.text, text);
 		CHECK(elf_file__build_id(t->elf)[0] != '\0');
 		CHECK(target__alive(t));
-		CHECK_EQ(target_find_interpreter(path, &found), 0);
-		if (CHECK(found && realpath(found, real[0]) && realpath(t->interp_path, real[1])))
-			CHECK_STR_EQ(real[0], real[1]);
+		if (n == 1) { /* in our own root */
+			CHECK_EQ(target_find_interpreter(path, &found), 0);
+			if (CHECK(found && realpath(found, real[0]) && realpath(t->interp_path, real[1])))
+				CHECK_STR_EQ(real[0], real[1]);
+		}
 		free(found);
 		stop(&c);
 		CHECK(!target__alive(t));

@@ -1,0 +1,72 @@
+/* programs: see programs.h. */
+#include "programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "diag.h"
+#include "probe.h"
+#include "skel.h"
+
+static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[512];
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, args);
+	line[strcspn(line, "\n")] = 0;
+	diag_debug("%s", line);
+	return 0;
+}
+
+int programs__load(struct pylu **out, bool *multi)
+{
+	struct bpf_program *prog;
+	struct pylu *skel;
+	int err;
+
+	*out = NULL;
+	*multi = false;
+	libbpf_set_print(print_libbpf);
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return diag_error(-DIAG_NO_KERNEL, "this kernel has no BTF (/sys/kernel/btf/vmlinux)");
+	*out = skel = pylu__open();
+	if (!skel)
+		return diag_error(-errno, "cannot open the BPF programs: %s", strerror(errno));
+	*multi = probe_multi_supported();
+	if (*multi)
+		bpf_object__for_each_program(prog, skel->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
+	err = pylu__load(skel);
+	if (err == -EPERM || err == -EACCES)
+		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to load BPF programs");
+	if (err)
+		return diag_error(-DIAG_NO_KERNEL, "the kernel refused the BPF programs: %s", strerror(-err));
+	return 0;
+}
+
+int programs__attach_scheduler(struct pylu *skel, bool forks)
+{
+	int err;
+
+	skel->links.proc_exec = bpf_program__attach(skel->progs.proc_exec);
+	err = (int)libbpf_get_error(skel->links.proc_exec);
+	if (!err) {
+		skel->links.proc_exit = bpf_program__attach(skel->progs.proc_exit);
+		err = (int)libbpf_get_error(skel->links.proc_exit);
+	}
+	if (!err && forks) {
+		skel->links.proc_fork = bpf_program__attach(skel->progs.proc_fork);
+		err = (int)libbpf_get_error(skel->links.proc_fork);
+	}
+	if (err == -EPERM || err == -EACCES)
+		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to attach to the scheduler's tracepoints");
+	if (err)
+		return diag_error(err, "cannot attach to the scheduler's tracepoints: %s", strerror(-err));
+	return 0;
+}
