@@ -291,11 +291,12 @@ static long walk_register(u64 i, struct walk *w)
 	return 0;
 }
 
-/* Opens the matching frames of a stack that was there before us, `frame` the innermost. Returns the node id of the
- * innermost of them, or the thread's. */
-__noinline u32 stack_register(struct thread_state *thr, const struct wire_build *b, u64 frame, u64 now)
+/* Opens the matching frames of a stack, `frame` the innermost, that are not open: those that were there before us. With
+ * `to_open` up to the first open one only: under the JIT, whose traces hide starts, they have started since. Returns the
+ * node id of the innermost of them, or the thread's. */
+__noinline u32 stack_register(struct thread_state *thr, const struct wire_build *b, u64 frame, u64 now, u8 to_open)
 {
-	struct walk w = { .thr = thr, .b = b, .frame = frame, .preattach = 1, .now = now };
+	struct walk w = { .thr = thr, .b = b, .frame = frame, .to_open = to_open, .preattach = 1, .now = now };
 
 	if (!thr || !b)
 		return 0;
@@ -303,25 +304,10 @@ __noinline u32 stack_register(struct thread_state *thr, const struct wire_build 
 	bpf_loop(WIRE_MAX_PREATTACH, walk_collect, &w, 0);
 	if (w.frame)
 		proc_of(thr->slot)->stats.stack_overflow++;
-	thr->root_frame = w.outermost;
-	bpf_loop(WIRE_MAX_PREATTACH, walk_register, &w, 0);
-	return w.parent;
-}
-
-/* Under the JIT, whose traces hide starts: opens the matching frames up to the first open one, whose starts were not seen.
- * Returns the node id of the innermost of them. */
-__noinline u32 stack_uncover(struct thread_state *thr, const struct wire_build *b, u64 frame, u64 now)
-{
-	struct walk w = { .thr = thr, .b = b, .frame = frame, .to_open = 1, .preattach = 1, .now = now };
-
-	if (!thr || !b)
-		return 0;
-	w.parent = thr->node;
-	bpf_loop(WIRE_MAX_PREATTACH, walk_collect, &w, 0);
-	if (w.frame)
-		proc_of(thr->slot)->stats.stack_overflow++;
-	else if (w.outermost == thr->root_frame)
+	else if (to_open && w.outermost == thr->root_frame)
 		w.preattach = 0;
+	if (!to_open)
+		thr->root_frame = w.outermost;
 	bpf_loop(WIRE_MAX_PREATTACH, walk_register, &w, 0);
 	return w.parent;
 }
@@ -370,7 +356,7 @@ __noinline u32 parent_search(struct thread_state *thr, const struct wire_build *
 	}
 	/* Another stack than the one that was registered: a greenlet's, or a callback's from C. */
 	if (w.outermost != thr->root_frame)
-		return stack_register(thr, b, previous, now);
+		return stack_register(thr, b, previous, now, 0);
 	return thr->node;
 }
 
@@ -382,7 +368,7 @@ static __always_inline u32 parent_of(struct thread_state *thr, const struct wire
 	if (!previous)
 		return thr->node;
 	if (unlikely(proc_of(thr->slot)->jit))
-		return stack_uncover(thr, b, previous, now);
+		return stack_register(thr, b, previous, now, 1);
 	rec = frame_lookup(previous, thr->slot);
 	if (likely(rec && rec->state == WIRE_FRAME_ACTIVE && rec->tid == thr->tid && thr->root_frame))
 		return frame_node(rec);
@@ -438,7 +424,7 @@ static __always_inline void event_resume(struct thread_state *thr, const struct 
 static __always_inline void stack_first(struct thread_state *thr, const struct wire_build *b, u64 frame)
 {
 	if (unlikely(!thr->root_frame) && frame)
-		stack_register(thr, b, frame, bpf_ktime_get_ns());
+		stack_register(thr, b, frame, bpf_ktime_get_ns(), 0);
 }
 
 #endif

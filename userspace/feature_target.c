@@ -241,12 +241,8 @@ static void check_table(struct looker *l)
 		return;
 	}
 	feature_check__number(c, (long long)sites->table);
-	if (sites->ntables == 1)
-		feature_check__say(c, FEATURE_OK, "at %#llx in the file, the only one of its shape",
-				   (unsigned long long)sites->table);
-	else
-		feature_check__say(c, FEATURE_OK, "at %#llx in the file, one of %u of its shape",
-				   (unsigned long long)sites->table, sites->ntables);
+	feature_check__say(c, FEATURE_OK, "at %#llx in the file, the only one of its shape; handlers lead on by %s",
+			   (unsigned long long)sites->table, sites->dispatch);
 }
 
 /* Whether one that is not the best would see every call too. */

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "diag.h"
 #include "probe.h"
@@ -46,22 +47,47 @@ int session_attach_sites(struct session *s, const struct session_proc *proc, pid
 	return err ? err : session_keep_links(s, links);
 }
 
+static bool can_attach(const struct session_proc *proc, size_t build)
+{
+	return proc->build == build && !proc->ended && !proc->interp && proc->open_path;
+}
+
+/* Whether the file of process `i` is that of one before it: of a build there may be several copies. */
+static bool has_links(const struct session *s, size_t build, size_t i)
+{
+	struct stat mine, other;
+
+	if (stat(s->procs[i]->open_path, &mine))
+		return false;
+	while (i-- > 0)
+		if (can_attach(s->procs[i], build) && !stat(s->procs[i]->open_path, &other) &&
+		    mine.st_dev == other.st_dev && mine.st_ino == other.st_ino)
+			return true;
+	return false;
+}
+
 /* All processes of one build share its sites; each gets links of its own where the kernel can limit a probe to a
- * process, so that no other one pays. Children forked later are reached by unlimited probes only. */
+ * process, so that no other one pays. Children forked later are reached by unlimited probes only: these are one set for
+ * each file, by way of any process that lives. */
 static int attach_build(struct session *s, size_t build, bool yields)
 {
+	bool attached = false;
+	pid_t gone = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < s->nprocs && !err; i++) {
-		if (s->procs[i]->build != build || s->procs[i]->ended || s->procs[i]->interp || !s->procs[i]->open_path)
+		if (!can_attach(s->procs[i], build))
 			continue;
-		if (s->procs[i]->target && !target__alive(s->procs[i]->target))
-			return diag_error(-DIAG_GONE, "process %d ended before it could be watched",
-					  (int)s->procs[i]->pid);
-		err = session_attach_sites(s, s->procs[i], s->limited ? s->procs[i]->pid : 0, yields);
-		if (!s->limited)
-			break;
+		if (s->procs[i]->target && !target__alive(s->procs[i]->target)) {
+			gone = s->procs[i]->pid;
+		} else if (s->limited || !has_links(s, build, i)) {
+			err = session_attach_sites(s, s->procs[i], s->limited ? s->procs[i]->pid : 0, yields);
+			attached = true;
+		}
 	}
+	/* Whoever ends while it is watched takes nothing with it. */
+	if (!err && gone && !yields && (s->limited || !attached))
+		return diag_error(-DIAG_GONE, "process %d ended before it could be watched", (int)gone);
 	return err;
 }
 

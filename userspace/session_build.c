@@ -173,6 +173,18 @@ static int prove(struct session *s, size_t b, const struct elf_file *elf, const 
 	return (int)b;
 }
 
+/* Whether the sites of a build are where they were in the file in which they were found: a copy of it may have been
+ * arranged otherwise. */
+static bool same_places(const struct site_set *sites, const struct elf_file *elf)
+{
+	uint64_t offset;
+
+	for (size_t i = 0; i < sites->n; i++)
+		if (elf_file__file_offset(elf, sites->sites[i].addr, &offset) || offset != sites->sites[i].file_offset)
+			return false;
+	return true;
+}
+
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
 		       const char *path, const struct prove_source *source)
 {
@@ -183,7 +195,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	int err;
 
 	for (size_t i = 0; i < s->nbuilds; i++)
-		if (id[0] && !strcmp(s->builds[i].build_id, id))
+		if (id[0] && !strcmp(s->builds[i].build_id, id) && same_places(&s->builds[i].sites, elf))
 			return (int)i;
 	err = layout__of_file(elf, version, &build->layout, &corrected);
 	if (err == -DIAG_BAD_DATA)

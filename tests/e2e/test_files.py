@@ -110,6 +110,38 @@ def stripped(folder, python):
 
 
 @case
+def two_copies_of_one_build(folder, python):
+    """Probes sit in files: a process that runs another copy of the same build is to be counted as well, and once."""
+    copies = []
+    for name in 'one', 'two':
+        os.mkdir(os.path.join(folder, name))
+        copies.append(places.Copy(python, os.path.join(folder, name)))
+    other = copies[1]
+    places.run(['strip', '--strip-all', other.interpreter])
+    path = write(folder, 'target.py', PROGRAM)
+    parent = write(folder, 'parent.py', PROGRAM.replace("gate('ready')", """import subprocess
+other = subprocess.Popen([%r, %r], env=%r, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+other.stdout.readline()
+gate('ready', other.pid)""" % (other.exe, path, other.env)).replace("gate('done')", """other.stdin.write(b'.'); other.stdin.flush()
+other.stdout.readline()
+gate('done')
+other.stdin.write(b'.'); other.stdin.flush()
+sys.exit(other.wait())"""))
+    for arguments in ['--tree', '{0}'], ['-p', '{0},{1}']:
+        target = Target([copies[0].exe, parent], cwd=folder, env=copies[0].env)
+        pids = [target.pid, int(target.expect('ready'))]
+        at = places.session(folder, [a.format(*pids) for a in arguments] + ['__main__']).watching()
+        target.go()
+        target.expect('done')
+        profile = at.stop()
+        target.go()
+        target.finish()
+        sound(profile, False)
+        for pid, file in zip(pids, (parent, path)):
+            Result(profile, file, pid).expect(RIGHT)
+
+
+@case
 def without_a_build_id(folder, python):
     """Nothing is remembered of such a build, because nothing tells it from others."""
     places.need('objcopy')
