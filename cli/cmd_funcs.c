@@ -140,7 +140,8 @@ static int list(pid_t pid, const struct pattern_set *set, bool heading)
 	}
 	if (heading)
 		printf("%d: %s\n", (int)pid, t->command);
-	qsort(rows.rows, rows.n, sizeof(*rows.rows), compare);
+	if (rows.n)
+		qsort(rows.rows, rows.n, sizeof(*rows.rows), compare);
 	for (size_t i = 0; i < rows.n; i++) {
 		/* Comprehensions of one line share all that we print. */
 		if (!i || !same(&rows.rows[i - 1], &rows.rows[i]))
