@@ -56,13 +56,17 @@ fail:
 	return -err;
 }
 
-static void finish(struct child *child)
+/* Ends the child. What waitpid says of it. */
+static int finish(struct child *child)
 {
+	int status = 0;
+
 	close(child->in);
 	close(child->out);
 	kill(child->pid, SIGKILL);
-	while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	return status;
 }
 
 /* Waits for one character of the child, handling the session's events meanwhile. */
@@ -204,17 +208,24 @@ int prove_build(struct session *s, size_t build, const struct elf_file *elf, con
 	struct child child = { .pid = -1, .in = -1, .out = -1 };
 	uint64_t begun = monotonic_ns();
 	struct prove_child how;
-	int err = source->target ? prove_child__of_target(source->target, &how, why)
-				 : prove_child__of_command(source->exe, source->interp_path, &how, why);
+	bool ready;
+	int status, err = source->target ? prove_child__of_target(source->target, &how, why)
+					 : prove_child__of_command(source->exe, source->interp_path, &how, why);
 
 	*why = err ? *why : "the interpreter does not start by itself";
 	if (err || start(&how, &child)) {
 		prove_child__close(&how);
 		return 0;
 	}
-	err = await(&child, 'r', START_MS, NULL) ? measure(s, build, elf, &child, why) : 0;
-	finish(&child);
+	ready = await(&child, 'r', START_MS, NULL);
+	err = ready ? measure(s, build, elf, &child, why) : 0;
+	status = finish(&child);
 	prove_child__close(&how);
-	diag_debug("the trial of a child took %.1f ms", (double)(monotonic_ns() - begun) / 1e6);
+	if (ready)
+		diag_debug("the trial of a child took %.1f ms", (double)(monotonic_ns() - begun) / 1e6);
+	else if (WIFEXITED(status))
+		diag_debug("the child of the trial ended with exit status %d", WEXITSTATUS(status));
+	else
+		diag_debug("the child of the trial did not start within %d ms", START_MS);
 	return err;
 }

@@ -8,10 +8,10 @@
 #include "pyobj.h"
 #include "session_priv.h"
 
-#define CODES_CHECKED 64  /* code objects of a process whose strings are looked at */
-#define UNREADABLE_MOST 4 /* at most one of so many hits may meet memory that cannot be read: it may be swapped out */
-#define UNCLOSED_MOST \
-	20 /* where no trial was possible, at most one of so many may be a call that was not seen to end */
+#define CODES_CHECKED 64     /* code objects of a process whose strings are looked at */
+#define UNREADABLE_MIN 4     /* fewer are shown as lost: memory may be swapped out */
+#define UNREADABLE_MOST 4    /* at most one of so many hits may meet memory that cannot be read */
+#define UNCLOSED_MOST 20     /* without a trial, at most one of so many hits may tell of a call not seen to end */
 #define UNCLOSED_HITS_MIN 40 /* from so many hits on */
 
 /* A code object keeps its strings as long as it lives: where they are none, it was no code object. */
@@ -75,7 +75,7 @@ static int check_proc(const struct session *s, const struct session_proc *proc)
 			"callers had: something hides calls from the probes (compiled code?), so the counts would "
 			"be wrong, and none is shown",
 			(int)proc->pid, WIRE_UNSTARTED_SAMPLE, (unsigned long long)stats->unstarted);
-	if (stats->unreadable * UNREADABLE_MOST > hits)
+	if (stats->unreadable >= UNREADABLE_MIN && stats->unreadable * UNREADABLE_MOST > hits)
 		return diag_error(-DIAG_NOT_PROVED,
 				  "process %d: at %llu of %llu probe hits the frame could not be read", (int)proc->pid,
 				  (unsigned long long)stats->unreadable, hits);

@@ -243,6 +243,7 @@ def loaded_by_a_loader_of_its_own(folder, python):
 @case
 def linked_into_another_program(folder, python):
     """What such a program would do with a trial's script cannot be known: it is not started."""
+    places.files(python)
     config = subprocess.run([python.path, '-c', 'import sysconfig; v = sysconfig.get_config_var; print(v("LIBPL"), v("LDVERSION"), '
                              'v("LIBS"), v("SYSLIBS"))'], stdout=subprocess.PIPE, check=True).stdout.decode().split()
     archive = os.path.join(config[0], 'libpython%s.a' % config[1])

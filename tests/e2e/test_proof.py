@@ -113,6 +113,25 @@ def counted_otherwise(folder, python):
     check(not os.path.exists(os.path.join(folder, 'cache', 'pylu', 'proved')), 'it is remembered as proved')
 
 
+@case
+def a_script_is_run_once(folder, python):
+    """A trial of what a script will run must not run the script."""
+    exe, _, _ = places.files(python)
+    script, log = os.path.join(folder, 'script'), os.path.join(folder, 'log')
+    with open(script, 'w') as f:
+        f.write('#!%s\nimport os, sys\ndef f(): return 1\nfor i in range(100): f()\n'
+                'os.write(os.open(%r, os.O_WRONLY | os.O_APPEND | os.O_CREAT), b"ran %%r\\n" %% sys.argv[1:])\n' % (exe, log))
+    os.chmod(script, 0o755)
+    at = places.session(folder, ['**', '--', script, 'word'])
+    profile = at.result()
+    sound(profile, False)
+    Result(profile, script).expect({'f': 100})
+    with open(log) as f:
+        said = f.read()
+    check(said == "ran ['word']\n", 'it was run as: %r' % said)
+    return places.check_proved(at, profile)
+
+
 def refuse(folder, target, words, watches=True):
     """The session must end by itself, say `words`, and leave no result."""
     output = os.path.join(folder, 'refused.json')
