@@ -17,6 +17,7 @@
 #include "site_priv.h"
 
 #define UNWINDS_MAX 64 /* one is right, and more than one are too many */
+#define OPENING_MAX 8  /* instructions with which a handler opens */
 #define SAME_MAX 8     /* handlers of one kind */
 
 uint32_t site_follow(uint32_t holds, const struct insn *insn)
@@ -213,19 +214,43 @@ static int call_with_frame(struct finder *f, uint64_t at, uint32_t frame, uint64
 	return -ENOENT;
 }
 
-/* Whether `addr` lies on the straight line of an opcode's handler, direct jumps followed. */
-static bool on_line_of(struct finder *f, const char *name, uint64_t addr)
+static bool tests_is_entry(const struct finder *f, const struct insn *insn)
+{
+	return insn->test_byte && insn->base == f->frame_reg && insn->disp == f->layout->frame_is_entry;
+}
+
+/* Where an opcode's handler tests is_entry: the first such place on its straight line, direct jumps followed. 0: nowhere. */
+static uint64_t entry_test_of(struct finder *f, const char *name)
 {
 	int op = opmap__number(f->opmap, name);
 	uint64_t at = op < 0 ? 0 : f->table[op];
 	struct insn insn;
 
 	for (int i = 0; op >= 0 && i < SITE_STRAIGHT_MAX && !site_decode(f, at, &insn); i++) {
-		if (at == addr)
-			return true;
+		if (tests_is_entry(f, &insn))
+			return at;
 		if (insn.flow == INSN_END)
 			break;
 		at = insn.flow == INSN_JMP ? insn.target : at + insn.len;
+	}
+	return 0;
+}
+
+/* Whether a handler has `addr` among its first instructions: in debug builds SEND and YIELD_VALUE assert is_entry. */
+static bool opens_a_handler(struct finder *f, uint64_t addr)
+{
+	struct insn insn;
+
+	for (int op = 0; op < 256; op++) {
+		uint64_t at = f->table[op];
+
+		for (int i = 0; i < OPENING_MAX && at <= addr && !site_decode(f, at, &insn); i++) {
+			if (at == addr)
+				return true;
+			if (insn.flow != INSN_NEXT)
+				break;
+			at += insn.len;
+		}
 	}
 	return false;
 }
@@ -238,6 +263,8 @@ static bool on_line_of(struct finder *f, const char *name, uint64_t addr)
  */
 static int unwind_site(struct finder *f)
 {
+	const uint64_t of_return = entry_test_of(f, "RETURN_VALUE"),
+		       of_generator = entry_test_of(f, "RETURN_GENERATOR");
 	uint64_t at = f->eval, end = f->eval + f->eval_size, test = 0, found = 0;
 	unsigned n = 0;
 	struct insn insn;
@@ -247,10 +274,10 @@ static int unwind_site(struct finder *f)
 			insn.len = 1;
 			continue;
 		}
-		if (insn.test_byte && insn.base == f->frame_reg && insn.disp == f->layout->frame_is_entry) {
+		if (tests_is_entry(f, &insn)) {
 			test = at;
 		} else if (test && insn.flow == INSN_JCC) {
-			if (!on_line_of(f, "RETURN_VALUE", test) && !on_line_of(f, "RETURN_GENERATOR", test)) {
+			if (test != of_return && test != of_generator && !opens_a_handler(f, test)) {
 				found = at;
 				n++;
 			}
