@@ -4,9 +4,12 @@
  * fit; here it is judged. A session that fails gives no result.
  */
 #include "diag.h"
+#include "layout.h"
+#include "mem.h"
 #include "interps.h"
 #include "pyobj.h"
 #include "session_priv.h"
+#include "target.h"
 
 #define CODES_CHECKED 64     /* code objects of a process whose strings are looked at */
 #define UNREADABLE_MIN 4     /* fewer are shown as lost: memory may be swapped out */
@@ -17,6 +20,9 @@
 /* A code object keeps its strings as long as it lives: where they are none, it was no code object. */
 void session_check_code(const struct session *s, struct session_proc *proc, const struct wire_event_code *event)
 {
+	const struct layout *l = &s->builds[proc->build].layout;
+	int32_t name = l->code_qualname != OFF_NONE ? l->code_qualname : l->code_name;
+	uint64_t name_now;
 	char byte[8];
 	int err;
 
@@ -26,7 +32,12 @@ void session_check_code(const struct session *s, struct session_proc *proc, cons
 	err = pyobj__str(proc->reader, event->name_obj, byte, sizeof(byte));
 	if (err != -EINVAL)
 		err = pyobj__str(proc->reader, event->file_obj, byte, sizeof(byte));
-	proc->bad_names = err == -EINVAL && session_code_lives(s, event);
+	if (err != -EINVAL)
+		return;
+	/* It may be gone, and another that is compiled from the same text have its place. */
+	proc->bad_names = session_code_lives(s, event) &&
+			  !mem__read_u64(proc->target->mem, event->code + (uint64_t)name, &name_now) &&
+			  name_now == event->name_obj;
 }
 
 /* Compiled traces pass no static probes, neither where calls start nor where they end: nothing would be amiss in a result

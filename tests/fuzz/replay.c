@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define FILE_MAX (1u << 20)
@@ -65,7 +66,7 @@ int main(int argc, char **argv)
 	struct stat st;
 	int err = 0;
 
-	alarm(110); /* a hang is a failure */
+	setrlimit(RLIMIT_CPU, &(struct rlimit){ 100, 100 }); /* a hang is a failure */
 	for (int i = 1; i < argc; i++)
 		err |= !stat(argv[i], &st) && S_ISDIR(st.st_mode) ? run_folder(argv[i]) : run_file(argv[i]);
 	printf("%u inputs were run\n", ran);

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define CHECK_SKIPPED_STATUS 77
 
@@ -49,6 +50,13 @@ static inline int check_note(int ok, const char *file, int line)
 
 /* Says aloud that a part of the test cannot run here, and why. */
 #define CHECK_SKIP(...) (check_skipped++, printf("SKIPPED: " __VA_ARGS__), (void)putchar('\n'))
+
+/* Ends the test, as failed, when it has used so much processor time: for what must not hang. Time on the clock would
+ * depend on what else the machine does. */
+static inline void check_processor_seconds(unsigned seconds)
+{
+	setrlimit(RLIMIT_CPU, &(struct rlimit){ seconds, seconds });
+}
 
 static inline int check_done(void)
 {

@@ -328,7 +328,7 @@ static void chosen_keys(void)
 
 int main(void)
 {
-	alarm(110); /* a hang is a failure */
+	check_processor_seconds(100); /* a hang is a failure */
 	diag_set_callback(keep_message, NULL);
 	notes();
 	symbols(UINT64_C(1) << 60, false);
