@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -91,7 +92,8 @@ static int find_root(const struct target *t, struct prove_child *out)
 		return -ENOENT;
 	if (root[0] && (!same_file(root, "/") || !same_file(ns, "/proc/self/ns/mnt"))) {
 		out->root = strdup(root);
-		if (!out->root)
+		out->mounts = strdup(ns);
+		if (!out->root || !out->mounts)
 			return -ENOMEM;
 	}
 	out->name = strdup(path);
@@ -148,7 +150,7 @@ static bool is_build(const char *path, const struct elf_file *loaded)
 }
 
 /* The libpython is named by its path in the child's root, where that leads to it and the loader would not take it for
- * two. Else the child inherits it, which serves where its root has a /proc in which it sees itself. */
+ * two. Else the child inherits it, and needs a /proc in which it sees itself. */
 static int set_preload(const char *path, bool by_path, struct prove_child *out)
 {
 	if (by_path && !strpbrk(out->name, " :")) {
@@ -243,6 +245,27 @@ void prove_child__close(struct prove_child *child)
 	free(child->library_path);
 	free(child->name);
 	free(child->root);
+	free(child->mounts);
+}
+
+/* A copy of a target's mounts with a /proc of the child's own, and no way back for what is mounted there. False when that
+ * cannot be. */
+static bool copy_mounts(const struct prove_child *child)
+{
+	int ns = open(child->mounts, O_RDONLY | O_CLOEXEC), root = open(child->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return ns >= 0 && root >= 0 && !setns(ns, CLONE_NEWNS) && !fchdir(root) && !unshare(CLONE_NEWNS) &&
+	       !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && !chroot(".") &&
+	       !mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+static bool enter_root(const struct prove_child *child)
+{
+	if (!child->root)
+		return !chdir("/");
+	if (child->library >= 0)
+		return copy_mounts(child);
+	return !chdir(child->root) && !chroot(".");
 }
 
 static void drop_privileges(const struct prove_child *child)
@@ -254,7 +277,7 @@ static void drop_privileges(const struct prove_child *child)
 	setrlimit(RLIMIT_CPU, &cpu);
 	setrlimit(RLIMIT_CORE, &nothing);
 	setrlimit(RLIMIT_FSIZE, &nothing);
-	if (chdir(child->root ? child->root : "/") || (child->root && chroot(".")))
+	if (!enter_root(child))
 		_exit(126);
 	if (geteuid() == 0 && (setgroups(0, NULL) || setresgid(child->gid, child->gid, child->gid) ||
 			       setresuid(child->uid, child->uid, child->uid)))

@@ -20,6 +20,7 @@ struct prove_child {
 	char *library_path; /* LD_LIBRARY_PATH, or NULL */
 	char *name;	    /* the interpreter's path in the child's root: by it Python finds its library */
 	char *root;	    /* directory to change the root to, or NULL */
+	char *mounts;	    /* with a root: the mount namespace that it is in */
 	uid_t uid;	    /* the child runs under these */
 	gid_t gid;
 };

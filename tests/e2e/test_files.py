@@ -80,24 +80,55 @@ def replaced(folder, python):
     return places.check_proved(*count(folder, target, path))
 
 
-@case
-def replaced_where_proc_is_missing(folder, python):
-    """A libpython that has no path any more is named through /proc; a root without it cannot show it."""
+def removed_in_a_root(folder, python, change=None, proc=False):
+    """A target in a root and a process namespace of its own, whose libpython is no more. What check_... takes."""
     if not places.files(python)[1]:
         raise Skipped('%s has no libpython' % python.path)
-    places.need_namespaces('--mount')
+    places.need_namespaces('--mount', '--pid', '--fork')
     copy = places.Copy(python, folder)
     write(folder, 'target.py', PROGRAM)
-    root, script, inside = places.make_root(folder, python, proc=False)
+    root, script, _ = places.make_root(folder, python, proc)
+    if change:
+        script = script.replace('exec "$@"', change % root + '\nexec "$@"')
     # What is copied is in /work; the library of the original is not found there.
     inside = ['/usr/bin/env', 'LD_LIBRARY_PATH=/work/copy/lib', '/work/copy/bin/' + os.path.basename(copy.exe)]
     os.unlink(copy.stdlib)
     os.symlink('/opt/py/lib/' + os.path.basename(places.files(python)[2]), copy.stdlib)
-    target = Target(['unshare', '--mount', 'sh', '-c', script, 'sh', 'chroot', root] + inside + ['/work/target.py'],
-                    cwd=folder)
+    target = Target(['unshare', '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script, 'sh', 'chroot', root] + inside
+                    + ['/work/target.py'], cwd=folder)
     target.expect('ready')
     os.unlink(copy.library)
-    return places.check_unproved(*count(folder, target, '/work/target.py'), words='does not start by itself')
+    pid = places.python_below(target.pid)
+    with open('/proc/%d/mountinfo' % pid) as f:
+        mounts = f.read()
+    at = places.session(folder, ['-p', str(pid), '**']).watching()
+    with open('/proc/%d/mountinfo' % pid) as f:
+        check(f.read() == mounts, 'the mounts of the target have changed')
+    target.go()
+    target.expect('done')
+    profile = at.stop()
+    target.go()
+    target.finish()
+    sound(profile)
+    Result(profile, '/work/target.py', pid).expect(RIGHT)
+    return at, profile
+
+
+@case
+def removed_in_a_container(folder, python):
+    """A libpython that has no path any more is named through /proc; but in that of another process namespace the child of a
+    proof does not see itself."""
+    return places.check_proved(*removed_in_a_root(folder, python, proc=True))
+
+
+@case
+def removed_where_proc_is_not_mounted(folder, python):
+    return places.check_proved(*removed_in_a_root(folder, python))
+
+
+@case
+def removed_where_there_is_no_proc(folder, python):
+    return places.check_unproved(*removed_in_a_root(folder, python, 'rmdir %s/proc'), words='does not start by itself')
 
 
 @case
