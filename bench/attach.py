@@ -35,7 +35,7 @@ def run(options):
     goals = [['Python', 'pattern', 'start to watching', 'attach', 'detach', 'start to watching, first use of a build, ms']]
     for python in options.pythons:
         first, runs = [], {'**': [], NOTHING: []}
-        with Target(python.path, 'many', str(FUNCTIONS)) as target:
+        with Target(python, 'many', str(FUNCTIONS)) as target:
             for _ in range(options.runs):
                 first.append(first_start(target, options))
                 for pattern in runs:

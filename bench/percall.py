@@ -56,7 +56,7 @@ def measure(python, options, backend):
         'nothing': lambda target: profiled(target, options, 'no.such.module.**', 0, backend),
     }
     runs = {name: [] for name in variants}
-    with Target(python.path, 'calls', first=True) as target:
+    with Target(python, 'calls', first=True) as target:
         for turn in range(options.runs):
             for name in (list(variants) * 2)[turn % 4:turn % 4 + 4]:
                 runs[name].append(variants[name](target))

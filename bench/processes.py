@@ -56,7 +56,9 @@ class Target(Child):
     what else runs on the machine."""
 
     def __init__(self, python, *arguments, first=False):
-        super().__init__([python, '-I', os.path.join(HERE, 'target.py')] + list(arguments), stdout=subprocess.PIPE)
+        with open(os.path.join(HERE, 'target.py')) as f:  # a file of ours is not there in another root
+            program = f.read()
+        super().__init__(python.command + ['-I', '-c', program] + list(arguments), stdout=subprocess.PIPE)
         if first:
             os.setpriority(os.PRIO_PROCESS, self.pid, -19)
         self.wait_for(self.process.stdout, 'ready')

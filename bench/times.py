@@ -37,7 +37,7 @@ def run(options):
     rows = [['Python', 'of', 'true least, us', 'least call', 'mean call', 'least call, --raw', 'mean call, --raw']]
     for python in options.pythons:
         truth, corrected, raw = [], [], []
-        with Target(python.path, 'known', first=True) as target:
+        with Target(python, 'known', first=True) as target:
             for _ in range(options.runs):
                 truth.append(json.loads(target.ask('truth')))
                 corrected.append(one(target, options, False))
