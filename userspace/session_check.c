@@ -12,32 +12,39 @@
 #include "target.h"
 
 #define CODES_CHECKED 64     /* code objects of a process whose strings are looked at */
+#define LOOKS 4		     /* at those that have none */
 #define UNREADABLE_MIN 4     /* fewer are shown as lost: memory may be swapped out */
 #define UNREADABLE_MOST 4    /* at most one of so many hits may meet memory that cannot be read */
 #define UNCLOSED_MOST 20     /* without a trial, at most one of so many hits may tell of a call not seen to end */
 #define UNCLOSED_HITS_MIN 40 /* from so many hits on */
 
-/* A code object keeps its strings as long as it lives: where they are none, it was no code object. */
-void session_check_code(const struct session *s, struct session_proc *proc, const struct wire_event_code *event)
+/* Whether a code object is there that has something else than strings for names. */
+static bool has_bad_names(const struct session *s, const struct session_proc *proc, const struct wire_event_code *event)
 {
 	const struct layout *l = &s->builds[proc->build].layout;
 	int32_t name = l->code_qualname != OFF_NONE ? l->code_qualname : l->code_name;
 	uint64_t name_now;
 	char byte[8];
-	int err;
+	int err = pyobj__str(proc->reader, event->name_obj, byte, sizeof(byte));
 
+	if (err != -EINVAL)
+		err = pyobj__str(proc->reader, event->file_obj, byte, sizeof(byte));
+	/* It may be gone, and another that is compiled from the same text have its place. */
+	return err == -EINVAL && session_code_lives(s, event) &&
+	       !mem__read_u64(proc->target->mem, event->code + (uint64_t)name, &name_now) &&
+	       name_now == event->name_obj;
+}
+
+/* A code object keeps its strings as long as it lives: where they are none, it was no code object. One that is made and
+ * freed over and over at one place may be gone at the first look and back at the second, but hardly each time. */
+void session_check_code(const struct session *s, struct session_proc *proc, const struct wire_event_code *event)
+{
 	if (proc->codes_checked >= CODES_CHECKED || proc->bad_names || !proc->reader)
 		return;
 	proc->codes_checked++;
-	err = pyobj__str(proc->reader, event->name_obj, byte, sizeof(byte));
-	if (err != -EINVAL)
-		err = pyobj__str(proc->reader, event->file_obj, byte, sizeof(byte));
-	if (err != -EINVAL)
-		return;
-	/* It may be gone, and another that is compiled from the same text have its place. */
-	proc->bad_names = session_code_lives(s, event) &&
-			  !mem__read_u64(proc->target->mem, event->code + (uint64_t)name, &name_now) &&
-			  name_now == event->name_obj;
+	proc->bad_names = true;
+	for (int i = 0; i < LOOKS && proc->bad_names; i++)
+		proc->bad_names = has_bad_names(s, proc, event);
 }
 
 /* Compiled traces pass no static probes, neither where calls start nor where they end: nothing would be amiss in a result
