@@ -211,6 +211,8 @@ static void put_handler(struct writer *w, unsigned op)
 		put(w, "\xf3\x0f\x1e\xfa", 4);
 	if (w->lay->frame_instr != OFF_NONE)
 		put_store(w, R13, RBX, w->lay->frame_instr);
+	if (w->image->jumps && (!strcmp(name, "RETURN_VALUE") || !strcmp(name, "RESUME")))
+		put_branch(w, JMP, here(w) + 5);
 	if (!strncmp(name, "INSTRUMENTED_", 13))
 		put_branch(w, CALL, w->symbols[SYM_CLEAR].addr);
 	if (!strcmp(name, "RETURN_VALUE"))

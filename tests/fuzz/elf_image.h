@@ -18,6 +18,7 @@ struct elf_image {
 	bool stripped;	    /* no .symtab */
 	bool small;	    /* without the opcodes: neither handlers nor a table */
 	bool endbr;	    /* the handlers open with endbr64 */
+	bool jumps;	    /* RETURN_VALUE and RESUME jump to where they go on */
 	const char *needed; /* a library that it is linked with, or NULL */
 	const char *runpath; /* where that one is, or NULL */
 };

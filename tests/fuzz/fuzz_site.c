@@ -34,7 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint8_t bytes[ROOM];
 	struct fuzz_input in = { data, size };
 	uint8_t minor = fuzz_minor(&in), kind = (uint8_t)fuzz_number(&in, 1);
-	struct elf_image image = { .minor = minor, .fixed = kind & 1, .stripped = kind & 2, .endbr = kind & 4 };
+	struct elf_image image = {
+		.minor = minor, .fixed = kind & 1, .stripped = kind & 2, .endbr = kind & 4, .jumps = kind & 8
+	};
 	const struct layout *layout = layout__find(3, minor, false);
 	const struct opmap *opmap = opmap__find(3, minor);
 	struct elf_file *elf;

@@ -83,16 +83,16 @@ static void scripts(void)
 static void site_images(void)
 {
 	for (uint8_t minor = 8; minor < 16; minor++)
-		for (uint8_t kind = 0; kind < 8; kind += minor % 2 ? 3 : 5) {
+		for (uint8_t kind = 0; kind < 16; kind += minor % 2 ? 3 : 5) {
 			struct seed seed = { .n = 0 };
 
 			put_number(&seed, minor - 8, 1);
 			put_number(&seed, kind, 1);
-			write_seed("site", "image", minor * 10u + kind, seed.bytes, seed.n);
+			write_seed("site", "image", minor * 100u + kind, seed.bytes, seed.n);
 			put_number(&seed, 0x400u + 64u * minor, 3);
 			put_number(&seed, 2, 1);
 			put(&seed, "\xeb\xfe", 2);
-			write_seed("site", "patched", minor * 10u + kind, seed.bytes, seed.n);
+			write_seed("site", "patched", minor * 100u + kind, seed.bytes, seed.n);
 		}
 }
 
