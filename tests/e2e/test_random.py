@@ -69,10 +69,16 @@ def batch(folder, python, mode, programs, truth):
 
 
 def modes_of(python, wanted, i, count):
-    """The modes in which batch `i` of `count` runs: all of them plain, the first two disturbed as well."""
+    """The modes in which batch `i` of `count` runs: all of them plain, the first two disturbed as well; of other builds of a
+    version that is there anyway, not by every means."""
     if wanted != 'all':
         return [wanted]
-    return ['plain'] + (['jit'] if i == 0 and harness.backend != 'usdt' and cases.has_jit(python) else []) + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
+    modes = ['plain'] + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
+    if python.variant:
+        modes.remove('timer')
+    elif i == 0 and harness.backend != 'usdt' and cases.has_jit(python):
+        modes.append('jit')
+    return modes
 
 
 def batches_for(python, programs, asked):

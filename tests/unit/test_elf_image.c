@@ -59,7 +59,9 @@ static void test_image(const struct elf_image *image, const char *path)
 	CHECK_STR_EQ(elf_file__build_id(elf), "b11d000000000001");
 	CHECK_EQ(elf_python_version(elf, &version), 0);
 	CHECK_EQ(version.minor, image->minor);
-	if (CHECK_EQ(site_set__find(elf, layout__find(3, image->minor), opmap__find(3, image->minor), &set), 0)) {
+	if (CHECK_EQ(
+		    site_set__find(elf, layout__find(3, image->minor, false), opmap__find(3, image->minor), NULL, &set),
+		    0)) {
 		CHECK_STR_EQ(describe(&set), expected(image->minor));
 		for (size_t i = 0; i < set.n; i++)
 			CHECK(set.sites[i].emulated);
