@@ -214,10 +214,10 @@ static void put_handler(struct writer *w, unsigned op)
 		put_store(w, R13, RBX, w->lay->frame_instr);
 	if (w->image->jumps && (!strcmp(name, "RETURN_VALUE") || !strcmp(name, "RESUME")))
 		put_branch(w, JMP, here(w) + 5);
-	if (!strncmp(name, "INSTRUMENTED_", 13)) { /* a monitor: the frame is the third argument */
+	if (!strcmp(name, "INSTRUMENTED_YIELD_VALUE")) /* a monitor: the frame is the third argument */
 		put_copy(w, RDX, RBX);
+	if (!strncmp(name, "INSTRUMENTED_", 13))
 		put_branch(w, CALL, w->symbols[SYM_CLEAR].addr);
-	}
 	if (!strcmp(name, "RETURN_VALUE"))
 		put_return_value(w);
 	else if (strstr(name, "RESUME") || strstr(name, "YIELD_VALUE"))
