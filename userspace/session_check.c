@@ -12,19 +12,24 @@
 #include "target.h"
 
 #define CODES_CHECKED 64     /* code objects of a process whose strings are looked at */
+#define LOOKS 4		     /* at what is found wrong */
 #define UNREADABLE_MIN 4     /* fewer are shown as lost: memory may be swapped out */
 #define UNREADABLE_MOST 4    /* at most one of so many hits may meet memory that cannot be read */
 #define UNCLOSED_MOST 20     /* without a trial, at most one of so many hits may tell of a call not seen to end */
 #define UNCLOSED_HITS_MIN 40 /* from so many hits on */
 
-/* Whether what a code object has at `field` is the object that was announced, and no string. */
+/* Whether what a code object has at `field` is the object that was announced, and no string: each time that one looks,
+ * because both may be gone and come back between the two. */
 static bool is_bad(const struct session_proc *proc, uint64_t code, int32_t field, uint64_t announced)
 {
+	bool bad = true;
 	uint64_t now;
 	char byte[8];
 
-	return pyobj__str(proc->reader, announced, byte, sizeof(byte)) == -EINVAL &&
-	       !mem__read_u64(proc->target->mem, code + (uint64_t)field, &now) && now == announced;
+	for (int i = 0; i < LOOKS && bad; i++)
+		bad = !mem__read_u64(proc->target->mem, code + (uint64_t)field, &now) && now == announced &&
+		      pyobj__str(proc->reader, announced, byte, sizeof(byte)) == -EINVAL;
+	return bad;
 }
 
 /* A code object keeps its strings as long as it lives: where they are none, it was no code object. It may be gone, though,
