@@ -155,22 +155,29 @@ import ctypes
 def f(): return 1
 def word(address): return ctypes.c_size_t.from_address(address)
 def words(code):
-    return [word(id(code) + at) for at in range(2 * tuple.__itemsize__, 40 * tuple.__itemsize__, tuple.__itemsize__)]
+    size = type(code).__basicsize__
+    return [word(id(code) + at) for at in range(2 * tuple.__itemsize__, size, tuple.__itemsize__)]
 %s
 was = [w.value for w in changed]
-def run():
+def lie():
     for w in changed: w.value = id(wrong)
+def unlie():
+    for w, value in zip(changed, was): w.value = value
+def run():
     try:
         for i in range(100): f()
         return True
     except TypeError:
         return False
-    finally:
-        for w, value in zip(changed, was): w.value = value
+lie()
+ran = run()
+unlie()
 # A debug build would abort.
-gate('ready', not hasattr(sys, 'gettotalrefcount') and run())
+gate('ready', not hasattr(sys, 'gettotalrefcount') and ran)
+lie()
 run()
-gate('done')
+gate('done')        # looked at meanwhile
+unlie()
 '''
 TYPE = 'changed, wrong = [word(id(f.__code__) + tuple.__itemsize__)], dict'
 NAMES = '''name = getattr(f.__code__, 'co_qualname', f.__code__.co_name)
