@@ -119,6 +119,11 @@
 	X(long_digits, "PyLongObject.ob_digit")                                                                      \
 	X(long_tag, "PyLongObject.long_value.lv_tag (3.12 on)")
 
+/* What is read of an object in one piece, from its start: all its fields end there, whoever names their offsets. */
+#define LAYOUT_OBJECT_BYTES 128 /* of any object, strs and dicts among them */
+#define LAYOUT_CODE_BYTES 256
+#define LAYOUT_TYPE_BYTES 512
+
 struct layout {
 	uint8_t major, minor, debug;
 #define LAYOUT_MEMBER(field, what) int32_t field;
@@ -145,5 +150,8 @@ const struct layout *layout__in_debug_offsets(uint8_t major, uint8_t minor);
  */
 int layout__of_file(const struct elf_file *elf, const struct py_version *version, struct layout *out,
 		    unsigned *corrected);
+
+/* Whether the fields of objects lie within what is read of them. */
+bool layout__fits(const struct layout *lay);
 
 #endif

@@ -61,6 +61,30 @@ static int correct(const struct elf_file *elf, uint64_t addr, int32_t at, int32_
 	return 0;
 }
 
+static bool ends_within(int32_t offset, int32_t bytes)
+{
+	return offset == OFF_NONE || (offset >= 0 && offset <= bytes - (int32_t)sizeof(uint64_t));
+}
+
+bool layout__fits(const struct layout *lay)
+{
+	const int32_t object[] = { lay->ob_type, lay->ob_size, lay->unicode_length, lay->unicode_state, lay->dict_keys,
+				   lay->dict_values };
+	const int32_t code[] = { lay->code_flags,    lay->code_firstlineno, lay->code_filename,
+				 lay->code_name,     lay->code_qualname,    lay->code_consts };
+	const int32_t type[] = { lay->type_flags, lay->type_basicsize, lay->type_itemsize,
+				 lay->type_base,  lay->type_dict,      lay->type_dictoffset };
+	bool fits = true;
+
+	for (size_t i = 0; i < sizeof(object) / sizeof(object[0]); i++)
+		fits &= ends_within(object[i], LAYOUT_OBJECT_BYTES);
+	for (size_t i = 0; i < sizeof(code) / sizeof(code[0]); i++)
+		fits &= ends_within(code[i], LAYOUT_CODE_BYTES);
+	for (size_t i = 0; i < sizeof(type) / sizeof(type[0]); i++)
+		fits &= ends_within(type[i], LAYOUT_TYPE_BYTES);
+	return fits;
+}
+
 int layout__of_file(const struct elf_file *elf, const struct py_version *version, struct layout *out,
 		    unsigned *corrected)
 {
@@ -82,5 +106,5 @@ int layout__of_file(const struct elf_file *elf, const struct py_version *version
 	}
 	if (corrected)
 		*corrected = n;
-	return err;
+	return err ? err : layout__fits(out) ? 0 : -DIAG_BAD_DATA;
 }

@@ -17,7 +17,6 @@
 #define PAGES 2048 /* a walk meets objects that were made together, so most reads fall on a page that was just read */
 #define TYPES 512
 #define BASES_MAX 64
-#define TYPE_READ_MAX 512
 #define CHUNK 4096
 #define WORK_OF_READ 16 /* see WORK_MAX */
 #define WORK_BYTES 64
@@ -239,8 +238,9 @@ int pyobj_type__read(struct pyobj_reader *r, uint64_t type, struct pyobj_type *o
 {
 	const struct layout *lay = r->lay;
 	struct pyobj_type *kept = r->cache ? &r->cache->types[type / 16 % TYPES] : NULL;
-	const int32_t fields[] = { lay->type_flags, lay->type_base, lay->type_dict, lay->type_dictoffset };
-	uint8_t buf[TYPE_READ_MAX];
+	const int32_t fields[] = { lay->ob_type,   lay->type_flags, lay->type_basicsize,	 lay->type_itemsize,
+				   lay->type_base, lay->type_dict,  lay->type_dictoffset };
+	uint8_t buf[LAYOUT_TYPE_BYTES];
 	uint64_t meta, meta_flags;
 	int err;
 
@@ -291,11 +291,12 @@ struct str_view {
 static int open_str(struct pyobj_reader *r, uint64_t obj, struct str_view *view)
 {
 	const struct layout *lay = r->lay;
+	const int32_t fields[] = { lay->ob_type, lay->unicode_length, lay->unicode_state };
 	struct pyobj_type type;
-	uint8_t head[128];
+	uint8_t head[LAYOUT_OBJECT_BYTES];
 	uint32_t state;
 	bool ascii;
-	int err = pyobj__read(r, obj, head, (size_t)lay->unicode_ascii_data);
+	int err = pyobj__read(r, obj, head, fields_end(fields, sizeof(fields) / sizeof(fields[0]), sizeof(head)));
 
 	if (err)
 		return err;

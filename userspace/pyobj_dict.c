@@ -102,10 +102,11 @@ int pyobj__dict_each(struct pyobj_reader *r, uint64_t dict, int (*fn)(uint64_t k
 		     void *ctx)
 {
 	const struct layout *lay = r->lay;
+	const int32_t fields[] = { lay->ob_type, lay->dict_keys, lay->dict_values };
 	struct dict_view view = { 0 };
 	struct pyobj_type type;
-	uint8_t head[128];
-	int err = pyobj__read(r, dict, head, (size_t)lay->dict_values + 8);
+	uint8_t head[LAYOUT_OBJECT_BYTES];
+	int err = pyobj__read(r, dict, head, fields_end(fields, sizeof(fields) / sizeof(fields[0]), sizeof(head)));
 
 	if (err)
 		return err;

@@ -12,7 +12,6 @@
 #define FUNCS_MAX 1000000
 #define POOL_MAX (UINT64_C(1) << 27)   /* bytes; 28,000 functions have 3 million */
 #define REPORT_MAX (UINT64_C(1) << 28) /* bytes: who is told may keep them all */
-#define CODE_BYTES 256		       /* of a code object, up to the last field that we read */
 #define NESTING_MAX 64		       /* of code objects in constants */
 
 struct module {
@@ -135,7 +134,7 @@ int64_t table__code(struct table *t, uint64_t code, uint32_t module)
 				   lay->code_filename, lay->code_flags, lay->code_firstlineno };
 	struct pyobj_type type;
 	struct entry *e;
-	uint8_t buf[CODE_BYTES];
+	uint8_t buf[LAYOUT_CODE_BYTES];
 	int err;
 
 	if (!addrmap__get(&t->codes, code, &index))

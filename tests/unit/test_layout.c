@@ -24,7 +24,7 @@ static void rows(void)
 
 		CHECK(!lay == (minor < 8 || minor > 15));
 		if (lay)
-			CHECK(lay->major == 3 && lay->minor == minor);
+			CHECK(lay->major == 3 && lay->minor == minor && layout__fits(lay));
 	}
 	CHECK(!layout__find(2, 8, false));
 	CHECK(!layout__find(4, 8, false));
@@ -147,6 +147,9 @@ static void offsets_of(const char *path)
 			CHECK_EQ(corrected, 1);
 			CHECK(lay.tstate_next == 4096 && next != 4096);
 			CHECK_EQ(of_changed(path, elf, (uint64_t)places->tstate_next, 1ULL << 33, &lay, &corrected),
+				 -DIAG_BAD_DATA);
+			/* Behind what is read of such an object. */
+			CHECK_EQ(of_changed(path, elf, (uint64_t)places->dict_values, 4096, &lay, &corrected),
 				 -DIAG_BAD_DATA);
 			CHECK_EQ(of_changed(path, elf, 0, 0, &lay, &corrected), -DIAG_BAD_DATA);
 			CHECK_EQ(of_changed(path, elf, 8, 0x030c00f0, &lay, &corrected), -DIAG_BAD_DATA);
