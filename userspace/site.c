@@ -155,11 +155,27 @@ static bool entered(struct finder *f, uint64_t from, uint64_t to, const char *co
 	return false;
 }
 
+/* Whether a call on the straight line from `start` has the frame as its third argument. */
+static bool passes_frame_third(struct finder *f, uint64_t start, uint32_t frame)
+{
+	struct insn insn;
+
+	for (int i = 0; i < SITE_STRAIGHT_MAX && !site_decode(f, start, &insn); i++) {
+		if (insn.flow == INSN_CALL && frame & INSN_REG_MASK(SITE_ARG2))
+			return true;
+		if (insn.flow == INSN_END || insn.flow == INSN_JMP)
+			break;
+		frame = site_follow(frame, &insn);
+		start += insn.len;
+	}
+	return false;
+}
+
 int site_straight(struct finder *f, enum site_kind kind, const char *what, uint64_t start, uint32_t frame,
 		  uint32_t tstate, bool behind_call, const char *const *same)
 {
 	uint8_t frame0 = site_lowest(frame), tstate0 = site_lowest(tstate);
-	bool need_tstate = tstate != 0;
+	bool need_tstate = tstate != 0, third = behind_call && passes_frame_third(f, start, frame);
 	uint64_t at = start;
 	struct insn insn;
 
@@ -171,7 +187,7 @@ int site_straight(struct finder *f, enum site_kind kind, const char *what, uint6
 		}
 		if (insn.flow == INSN_END || insn.flow == INSN_JMP)
 			break;
-		behind_call &= insn.flow != INSN_CALL || !(frame & INSN_REG_MASK(SITE_ARG2));
+		behind_call &= insn.flow != INSN_CALL || (third && !(frame & INSN_REG_MASK(SITE_ARG2)));
 		frame = site_follow(frame, &insn);
 		tstate = site_follow(tstate, &insn);
 		if (!frame)

@@ -52,7 +52,7 @@ int site_add(struct finder *f, enum site_kind kind, const char *what, uint64_t a
 /* Adds the first emulated instruction of the straight line from `start` at which a register still holds the frame (and one
  * the thread state, where that is known at the start); else the start itself. Where an instrumented handler calls a
  * monitor first, which runs Python code with this frame as its caller, `behind_call` takes an instruction behind that:
- * _Py_call_instrumentation_arg(tstate, event, frame, ...). Into the line before the site nothing may jump but the
+ * _Py_call_instrumentation_arg(tstate, event, frame, ...), or where that is inlined the first call. Into the line before the site nothing may jump but the
  * handlers named in `same`, unless that is NULL. 0, or a code that was reported. */
 int site_straight(struct finder *f, enum site_kind kind, const char *what, uint64_t start, uint32_t frame,
 		  uint32_t tstate, bool behind_call, const char *const *same);
