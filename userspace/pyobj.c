@@ -238,7 +238,7 @@ int pyobj_type__read(struct pyobj_reader *r, uint64_t type, struct pyobj_type *o
 {
 	const struct layout *lay = r->lay;
 	struct pyobj_type *kept = r->cache ? &r->cache->types[type / 16 % TYPES] : NULL;
-	const int32_t fields[] = { lay->ob_type,   lay->type_flags, lay->type_basicsize,	 lay->type_itemsize,
+	const int32_t fields[] = { lay->ob_type,   lay->type_flags, lay->type_basicsize, lay->type_itemsize,
 				   lay->type_base, lay->type_dict,  lay->type_dictoffset };
 	uint8_t buf[LAYOUT_TYPE_BYTES];
 	uint64_t meta, meta_flags;

@@ -75,8 +75,8 @@ def modes_of(python, wanted, i, count):
         return [wanted]
     modes = ['plain'] + [mode for at, mode in ((0, 'timer'), (min(1, count - 1), 'toggle')) if at == i]
     if python.variant:
-        modes.remove('timer')
-    elif i == 0 and harness.backend != 'usdt' and cases.has_jit(python):
+        return [mode for mode in modes if mode != 'timer']
+    if i == 0 and harness.backend != 'usdt' and cases.has_jit(python):
         modes.append('jit')
     return modes
 
