@@ -169,6 +169,7 @@ enum wire_event_type {
 	WIRE_EVENT_FORK,
 	WIRE_EVENT_EXEC,
 	WIRE_EVENT_INTERP,
+	WIRE_EVENT_SEEN, /* see wire_debug.h */
 };
 
 #define WIRE_NAME_MAX 128

@@ -12,6 +12,7 @@ typedef int32_t s32;
 typedef int64_t s64;
 
 #include "wire.h"
+#include "wire_debug.h"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
 #include "pylu.skel.h"

@@ -1,0 +1,59 @@
+/*
+ * places: where in a code object's bytecode its lines are entered and left, and which variables they use and define. Works on
+ * a struct pycode alone; reads no process.
+ */
+#ifndef PYLU_PLACES_H
+#define PYLU_PLACES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pycode.h"
+
+#define PLACES_MAX 128	   /* of a set */
+#define PLACES_WINDOWS 512 /* lines of a set */
+
+/* A variable by its name in the source: "a", "self.x". `attrs` splits what is behind the first dot. */
+struct places_var {
+	char *name; /* owned; the whole of it */
+	bool global;
+	uint16_t local; /* index into localsplus, where it is no global */
+};
+
+/* A selected line. */
+struct places_window {
+	uint32_t line;
+	struct places_var *uses, *defs; /* each once, in the order of the code */
+	size_t nuses, ndefs;
+	uint16_t *places; /* indices of all places that have to be watched at the same time to see this line right */
+	size_t nplaces;
+};
+
+struct places_set {
+	uint32_t offsets[PLACES_MAX]; /* of the code units, in bytes from the first one */
+	size_t nplaces;
+	struct places_window *windows;
+	size_t nwindows;
+};
+
+/* Which lines of the code object have code, ascending. *lines is malloc'ed. 0 or -ENOMEM. */
+int places__lines(const struct pycode *code, uint32_t **lines, size_t *n);
+
+/* Every variable name, plain and dotted, that the code uses or defines; malloc'ed strings in a malloc'ed array. */
+int places__names(const struct pycode *code, char ***names, size_t *n);
+
+/* The places at which the given lines (nlines 0: all) are entered and left. 0; -ENOMEM; -E2BIG: more than PLACES_MAX. */
+int places_set__new(const struct pycode *code, const uint32_t *lines, size_t nlines, struct places_set **out);
+void places_set__free(struct places_set *set);
+
+/* What it means that a frame comes to place `to` after place `from` with no other place OF `live` between (`from` -1: nothing
+ * is known of the frame): the line that is left (or 0), and the line that is entered (or 0). `live` has one bool a place: only
+ * those are being watched. */
+struct places_step {
+	uint32_t leaves, enters;
+	bool unsure; /* cannot be told: nothing may be reported of it */
+};
+struct places_step places_set__step(const struct places_set *set, const bool *live, int from, int to);
+
+#endif
