@@ -43,8 +43,10 @@ int places__lines(const struct pycode *code, uint32_t **lines, size_t *n);
 /* Every variable name, plain and dotted, that the code uses or defines; malloc'ed strings in a malloc'ed array. */
 int places__names(const struct pycode *code, char ***names, size_t *n);
 
-/* The places at which the given lines (nlines 0: all) are entered and left. 0; -ENOMEM; -E2BIG: more than PLACES_MAX. */
-int places_set__new(const struct pycode *code, const uint32_t *lines, size_t nlines, struct places_set **out);
+/* The places at which the given lines (nlines 0: all) are entered and left. With `pauses` also those at which a generator
+ * stands still within one: what is to be timed needs them. 0; -ENOMEM; -E2BIG: more than PLACES_MAX. */
+int places_set__new(const struct pycode *code, const uint32_t *lines, size_t nlines, bool pauses,
+		    struct places_set **out);
 void places_set__free(struct places_set *set);
 
 /* What it means that a frame comes to place `to` after place `from` with no other place OF `live` between (`from` -1: nothing
@@ -52,7 +54,8 @@ void places_set__free(struct places_set *set);
  * those are being watched. */
 struct places_step {
 	uint32_t leaves, enters;
-	bool unsure; /* cannot be told: nothing may be reported of it */
+	bool pauses, resumes; /* the line is not left, but a generator yields in it, or goes on */
+	bool unsure;	      /* cannot be told: nothing may be reported of it */
 };
 struct places_step places_set__step(const struct places_set *set, const bool *live, int from, int to);
 
