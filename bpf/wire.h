@@ -70,6 +70,7 @@ struct wire_build {
 	s32 unicode_ascii_data;
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc, tstate_current_frame, tstate_next, interp_tstate_head;
+	s32 tstate_thread_id, tstate_frame, tstate_cframe, cframe_current_frame;
 	s32 ob_type;
 	s32 resume_mask;    /* bits of RESUME's argument that tell where it stands */
 	s32 resume_creates; /* those of a generator expression before it makes its generator */
