@@ -5,7 +5,7 @@
 #ifndef PYLU_TREE_BPF_H
 #define PYLU_TREE_BPF_H
 
-#include "pyread.bpf.h"
+#include "trace.bpf.h"
 
 static __always_inline struct wire_frame *frame_lookup(u64 frame, u32 slot)
 {
@@ -90,6 +90,7 @@ static __always_inline void frame_open(const struct thread_state *thr, const str
 	rec->start_instr = 0;
 	rec->start_ns = now;
 	rec->active_ns = 0;
+	rec->call = 0;
 	proc_of(thr->slot)->open++;
 	slice_begin(thr, rec, parent, now);
 }

@@ -138,6 +138,7 @@ struct wire_frame {
 	u64 resume_ns; /* start of the slice that runs, or of the only one */
 	u64 active_ns; /* sum of the slices before, corrected */
 	u64 ours0;     /* the cost of all of the thread's hits up to resume_ns */
+	u64 call;      /* its number, where userspace was told of its start; else 0 */
 };
 
 /* A place in the call tree. Roots of threads: parent = WIRE_NODE_THREAD | slot, func = tid. */

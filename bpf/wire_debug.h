@@ -73,6 +73,7 @@ struct wire_chunk {
 struct wire_stack_entry {
 	u64 code;
 	u64 instr; /* as frame_instr or frame_lasti of the layout: where the frame stands */
+	u64 globals;
 };
 
 enum wire_seen_kind {
@@ -106,7 +107,8 @@ struct wire_event_seen {
 	u64 duration_ns;
 	u64 frame; /* address: pairs the events of one call */
 	u64 code;
-	u64 call; /* number of the call, the same in all of its events; 0: none */
+	u64 call;	    /* number of the call, the same in all of its events; 0: none */
+	u64 instr, globals; /* as in wire_stack_entry, of the frame itself */
 	u32 nroots, nstack, nbytes, pad;
 };
 
