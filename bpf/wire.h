@@ -75,6 +75,11 @@ struct wire_build {
 	s32 resume_creates; /* those of a generator expression before it makes its generator */
 	s32 frame_builtins, frame_owner_generator, code_bytes;
 	s32 runtime_interp_head, interp_next, interp_id, interp_builtins, interp_jit;
+	u32 index; /* its own, in builds[] */
+	s32 tstate_cframe, cframe_current_frame;
+	s32 code_consts;
+	s16 op_return_const, op_return_const_monitored, op_extended_arg; /* opcodes; -1: this version has none */
+	u16 pad;
 	u32 yields_live; /* suspensions are seen: generators that start now can be timed */
 	u64 code_type;	 /* virtual address of PyCode_Type */
 	u64 runtime;	 /* of _PyRuntime */

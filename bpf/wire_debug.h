@@ -62,6 +62,8 @@ struct wire_root {
 	u8 pad[5];
 };
 #define WIRE_ROOT_ARG 0x8000
+#define WIRE_ROOT_RESULT 0x7fff	     /* of a call: what it returns, yields or raises */
+#define WIRE_ROOT_RAISED_TYPE 0x7ffe /* the class of what it raises, where RESULT is the arguments alone (to 3.11) */
 
 /* A piece of the target's memory as it was at the event; `len` bytes follow, padded to 8. */
 struct wire_chunk {
@@ -84,6 +86,13 @@ enum wire_seen_kind {
 	WIRE_SEEN_RESUME,
 	WIRE_SEEN_BEFORE, /* a line is entered */
 	WIRE_SEEN_AFTER,  /* and left */
+};
+
+/* What is told of calls. */
+enum wire_tracing {
+	WIRE_TRACING_NOTHING,
+	WIRE_TRACING_CALLS,
+	WIRE_TRACING_ENDS, /* of those that were told to have started, and no more */
 };
 
 enum wire_seen_flags {

@@ -17,7 +17,14 @@
 #include "target.h"
 #include "verdict.h"
 
-static void fill_build(struct wire_build *b, const struct layout *l)
+static int16_t opcode(const struct opmap *opmap, const char *name)
+{
+	int op = opmap__number(opmap, name);
+
+	return (int16_t)(op < 0 ? -1 : op);
+}
+
+static void fill_build(struct wire_build *b, uint32_t index, const struct layout *l, const struct opmap *opmap)
 {
 	int32_t low = l->frame_code < l->frame_previous ? l->frame_code : l->frame_previous;
 
@@ -26,6 +33,10 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.head_code = (uint32_t)(l->frame_code - low) / 8,
 		.head_previous = (uint32_t)(l->frame_previous - low) / 8,
 		.code_mask = l->frame_code_tag == OFF_NONE ? ~0ULL : ~(uint64_t)l->frame_code_tag,
+		.index = index,
+		.op_return_const = opcode(opmap, "RETURN_CONST"),
+		.op_return_const_monitored = opcode(opmap, "INSTRUMENTED_RETURN_CONST"),
+		.op_extended_arg = opcode(opmap, "EXTENDED_ARG"),
 		.frame_globals = l->frame_globals,
 		.frame_owner = l->frame_owner,
 		.frame_owner_c = l->frame_owner_c,
@@ -47,6 +58,9 @@ static void fill_build(struct wire_build *b, const struct layout *l)
 		.interp_tstate_head = l->interp_tstate_head,
 		.tstate_next = l->tstate_next,
 		.tstate_current_frame = l->tstate_current_frame,
+		.tstate_cframe = l->tstate_cframe,
+		.cframe_current_frame = l->cframe_current_frame,
+		.code_consts = l->code_consts,
 		.code_flags = l->code_flags,
 		.code_firstlineno = l->code_firstlineno,
 		.code_filename = l->code_filename,
@@ -218,7 +232,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	build->why = why_backend(&build->sites, s->opts.backend);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
-	fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);
+	fill_build(&s->skel->bss->builds[s->nbuilds], (uint32_t)s->nbuilds, &build->layout, opmap);
 	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
 	if (!err)
 		err = set_sites(s, s->nbuilds);
