@@ -65,16 +65,26 @@
 	X(code_consts, "co_consts")                                                                                  \
 	X(code_bytes, "co_code_adaptive: first code unit (3.11 on)")                                                 \
 	X(code_code, "co_code (to 3.10): a bytes object")                                                            \
-	X(code_argcount, "co_argcount, int")                                                                         \
+	X(code_argcount, "co_argcount, int: positional-only ones included")                                          \
 	X(code_kwonlyargcount, "co_kwonlyargcount, int")                                                             \
-	X(code_nlocals, "co_nlocals, int")                                                                           \
+	X(code_nlocals, "co_nlocals, int: variables that are no free ones and, to 3.10, no cells")                   \
 	X(code_nlocalsplus, "co_nlocalsplus, int (3.11 on)")                                                         \
-	X(code_localsplusnames, "co_localsplusnames (3.11 on): a tuple")                                             \
-	X(code_localspluskinds, "co_localspluskinds (3.11 on): a bytes object")                                      \
 	X(code_names, "co_names: a tuple")                                                                           \
 	X(code_varnames, "co_varnames (to 3.10): a tuple")                                                           \
 	X(code_cellvars, "co_cellvars (to 3.10): a tuple")                                                           \
 	X(code_freevars, "co_freevars (to 3.10): a tuple")                                                           \
+	X(code_localsplusnames, "co_localsplusnames (3.11 on): a tuple")                                             \
+	X(code_localspluskinds, "co_localspluskinds (3.11 on): bytes, one a name")                                   \
+	X(code_linetable, "co_lnotab, 3.10 on co_linetable: bytes")                                                  \
+	X(code_exceptiontable, "co_exceptiontable (3.11 on): bytes")                                                 \
+	X(code_monitoring, "_co_monitoring (3.12 on): NULL where the code was never instrumented")                   \
+	X(code_executors, "co_executors (3.13 on): NULL where nothing was compiled further")                         \
+	/* what instrumented code units were before */                                                               \
+	X(monitoring_lines, "_PyCoMonitoringData.lines (3.12 on)")                                                   \
+	X(monitoring_opcodes, "per_instruction_opcodes (3.12 on): one byte a code unit")                             \
+	X(executors_items, "_PyExecutorArray.executors (3.13 on, inline); the array begins with their number, int")  \
+	X(executor_opcode, "_PyExecutorObject.vm_data.opcode, one byte (3.13 on): where ENTER_EXECUTOR stands")      \
+	X(executor_oparg, "vm_data.oparg, one byte (3.13 on)")                                                       \
 	/* str */                                                                                                    \
 	X(unicode_length, "PyASCIIObject.length")                                                                    \
 	X(unicode_state, "PyASCIIObject.state, u32")                                                                 \
