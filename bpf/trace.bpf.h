@@ -64,9 +64,9 @@ __noinline int trace_call(struct thread_state *thr, const struct wire_build *b, 
 		e->event.flags |= WIRE_SEEN_UNDECIDED;
 	rec->call = e->event.call = __sync_fetch_and_add(&next_call, 1);
 	e->event.time_ns = rec->start_ns;
-	seen_args(e, b, v, frame, rec->code, 0);
-	seen_stack(e, b, thr->slot, caller);
-	seen_walk(e, b, v, thr->slot);
+	seen_args(e, b, v, frame, 0);
+	seen_stack(e, b, caller);
+	seen_walk(e, v);
 	seen_send(e);
 out:
 	trace_cost(thr, begin);
@@ -143,7 +143,7 @@ __noinline int trace_end(struct thread_state *thr, const struct wire_build *b, c
 			trace_exception(e, b, v, tstate);
 		else
 			trace_return(e, b, v);
-		seen_walk(e, b, v, thr->slot);
+		seen_walk(e, v);
 		seen_send(e);
 	}
 	trace_cost(thr, begin);

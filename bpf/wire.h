@@ -78,8 +78,7 @@ struct wire_build {
 	u32 index; /* its own, in builds[] */
 	s32 tstate_cframe, cframe_current_frame;
 	s32 code_consts;
-	s16 op_return_const, op_return_const_monitored, op_extended_arg; /* opcodes; -1: this version has none */
-	u16 pad;
+	s32 op_return_const, op_return_const_monitored, op_extended_arg; /* opcodes; -1: this version has none */
 	u32 yields_live; /* suspensions are seen: generators that start now can be timed */
 	u64 code_type;	 /* virtual address of PyCode_Type */
 	u64 runtime;	 /* of _PyRuntime */

@@ -17,11 +17,11 @@
 #include "target.h"
 #include "verdict.h"
 
-static int16_t opcode(const struct opmap *opmap, const char *name)
+static int32_t opcode(const struct opmap *opmap, const char *name)
 {
 	int op = opmap__number(opmap, name);
 
-	return (int16_t)(op < 0 ? -1 : op);
+	return op < 0 ? -1 : op;
 }
 
 static void fill_build(struct wire_build *b, uint32_t index, const struct layout *l, const struct opmap *opmap)
