@@ -80,7 +80,9 @@ struct {
 struct seen_rate {
 	u64 since;
 	u64 n;
-} seen_rates[WIRE_MAX_PROCS];
+};
+
+static struct seen_rate seen_rates[WIRE_MAX_PROCS];
 
 u64 seen_admitted; /* against seen_config.count */
 
@@ -112,7 +114,7 @@ found:
 	e->event.slot = slot;
 	e->event.tid = (u32)bpf_get_current_pid_tgid();
 	e->event.kind = kind;
-	e->event.place = WIRE_NONE;
+	e->event.window = WIRE_NONE;
 	e->event.frame = frame;
 	e->event.code = code;
 	e->event.time_ns = bpf_ktime_get_ns();
@@ -215,8 +217,8 @@ static long stack_step(u64 i, struct stack_walk *w)
 	if (!frame_of_c(w->b, w->frame) && end <= SEEN_LIMIT - sizeof(*entry)) {
 		entry = (struct wire_stack_entry *)(w->e->rest + end);
 		entry->code = head.code;
-		entry->instr = w->b->frame_instr >= 0 ? frame_instr(w->b, w->frame)
-						      : (u64)(s64)(s32)read_u32(w->frame + w->b->frame_lasti);
+		entry->instr = frame_stands(w->b, w->frame);
+		entry->globals = read_u64(w->frame + w->b->frame_globals);
 		w->e->end = w->e->chunks = end + sizeof(*entry);
 		w->n++;
 	}

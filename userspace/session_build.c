@@ -153,7 +153,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	build->why = why_backend(&build->sites, s->opts.backend);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
-	err = wire_build__fill(&s->skel->bss->builds[s->nbuilds], &build->layout, elf);
+	err = wire_build__fill(&s->skel->bss->builds[s->nbuilds], (uint32_t)s->nbuilds, &build->layout, opmap, elf);
 	if (!err)
 		err = set_sites(s, s->nbuilds);
 	if (err)
