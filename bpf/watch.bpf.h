@@ -14,7 +14,7 @@
 
 struct wire_place places[WIRE_MAX_PLACES];
 struct wire_watched watched[WIRE_MAX_WATCHED];
-struct wire_place_step place_steps[(WIRE_MAX_PLACES + 1) * WIRE_MAX_PLACES]; /* [from + 1][to]; from -1: unknown */
+struct wire_place_step place_steps[2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES]; /* [from + 1][to]; from -1: unknown */
 struct wire_window windows[WIRE_MAX_WINDOWS];
 u16 window_operands[WIRE_MAX_OPERANDS];
 u32 watch_slot;	  /* the process */
@@ -229,7 +229,7 @@ static __noinline int place_step(struct place_hit *hit)
 		from = known->place + 1;
 	else
 		__builtin_memset(mark, 0, sizeof(*mark));
-	step = &place_steps[(from * WIRE_MAX_PLACES + hit->place) % ((WIRE_MAX_PLACES + 1) * WIRE_MAX_PLACES)];
+	step = &place_steps[(from * WIRE_MAX_PLACES + hit->place) & (2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES - 1)];
 	if (step->flags & WIRE_STEP_UNSURE)
 		mark->window = 0;
 	if (mark->window && step->flags & WIRE_STEP_PAUSES && watch_times)
