@@ -17,7 +17,7 @@
 #include "target.h"
 #include "verdict.h"
 
-static void fill_build(struct wire_build *b, const struct layout *l)
+void session_fill_build(struct wire_build *b, const struct layout *l)
 {
 	int32_t low = l->frame_code < l->frame_previous ? l->frame_code : l->frame_previous;
 
@@ -218,7 +218,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	build->why = why_backend(&build->sites, s->opts.backend);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
-	fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);
+	session_fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);
 	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
 	if (!err)
 		err = set_sites(s, s->nbuilds);

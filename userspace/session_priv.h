@@ -137,6 +137,7 @@ int session_check(const struct session *s);
 int session_collect(struct session *s, uint32_t slot, struct profile **out);
 
 /* session_build.c */
+void session_fill_build(struct wire_build *b, const struct layout *l);
 /* The build of an interpreter's file: known, or found and proved now, on a child of where it comes from. Its index, or a
  * code that was reported. */
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,
