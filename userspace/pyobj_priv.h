@@ -28,6 +28,7 @@
 	X(CLASSMETHOD, "PyClassMethod_Type")                                 \
 	X(STATICMETHOD, "PyStaticMethod_Type")                               \
 	X(PROPERTY, "PyProperty_Type")                                       \
+	X(BYTES, "PyBytes_Type")                                             \
 	/* common in class and module dicts, and never lead to a function */ \
 	X(CFUNCTION, "PyCFunction_Type")                                     \
 	X(METHOD_DESCR, "PyMethodDescr_Type")                                \
