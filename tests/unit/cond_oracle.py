@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Holds conditions against Python's own eval: cond_oracle.py UNIT_COND [COUNT [SEED]]
+"""Holds conditions against Python's own eval: cond_oracle.py UNIT_COND [COUNT [SEED]]; first those of docs/conditions.md.
 
 Random conditions, and damaged ones, are evaluated by `UNIT_COND --eval` and by Python. What we accept Python must accept
 too, with the same result; what we refuse must be none for Python either, or use what conditions do not have.
 """
 import ast
+import os
 import random
 import re
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import types
 import warnings
 
+DOCUMENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "conditions.md")
 CONSTANTS = ["None", "True", "False", "0", "1", "-1", "10", "-0", "0x10", "0b11", "0o7", "1_000", "9223372036854775807",
              "-9223372036854775808", "0.5", "1.", "-2.5", ".5", "1e3", "1e400", "-1e400", "1E-2", "9223372036854775808.0",
              "9007199254740993", "9007199254740992.0", "''", '"x"', "'abc'", '"it\'s"', r"'a\n\x41\u00e9'", "'caf\u00e9'",
@@ -175,12 +177,34 @@ def expected(text, variables):
     return results
 
 
+def documented():
+    """The examples of the documentation as cases, with what it says of them; Python has to agree with that."""
+    results = {"holds": 1, "does not": 0, "is refused": None}
+    with open(DOCUMENT, encoding="utf-8") as file:
+        rows = [re.fullmatch(r"\| `(.*)` \| (?:`(.*)` )?\| (.*) \|\n", line) for line in file]
+    for row in filter(None, rows):
+        if row[3] not in results:
+            continue
+        values, scope = {}, {name: types.SimpleNamespace() for name in ("order",)}
+        for assignment in filter(None, (row[2] or "").split("; ")):
+            exec(assignment, scope)
+            name = assignment.split(" = ")[0]
+            values[name] = eval(name, scope)
+        want = results[row[3]]
+        assert want in expected(row[1], scope), row[0]
+        yield row[1], [want], values
+
+
 def main():
     warnings.simplefilter("ignore")  # of `is` with a constant, of unknown escapes
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 3000
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.randrange(10**6)
     rng = random.Random(seed)
-    cases, text = [], []
+    cases, text = list(documented()), []
+    assert len(cases) > 10, "the documentation has no examples"
+    for condition, _, values in cases:
+        text += [encode(name, value) for name, value in values.items()] + ["x " + condition + "\n"]
+    count += len(cases)
     while len(cases) < count:
         condition = expression(rng, rng.randrange(4))
         if rng.random() < 0.4:
