@@ -2,6 +2,7 @@
  * The entry points of the BPF programs. Each finds its site, thread and build and hands over to the core; nothing is
  * decided here.
  */
+#include "place.bpf.h"
 #include "tree.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -226,7 +227,7 @@ int probe(struct pt_regs *ctx)
 	struct hit h = { .ctx = ctx, .site = site };
 	u64 key;
 
-	h.thr = thread_enter(site);
+	h.thr = thread_enter(site->cost_ns);
 	if (!h.thr)
 		return 0;
 	h.b = &builds[site->build & (WIRE_MAX_BUILDS - 1)];
@@ -262,6 +263,27 @@ int probe(struct pt_regs *ctx)
 		on_leave(&h);
 		return 0;
 	}
+	return 0;
+}
+
+/* An opcode's handler: somebody executes a code unit, which may be a place. */
+SEC("uprobe")
+int handler(struct pt_regs *ctx)
+{
+	const struct wire_handler *h = &handlers[bpf_get_attach_cookie(ctx) & (WIRE_MAX_HANDLERS - 1)];
+	struct thread_state *thr = thread_enter(h->cost_ns);
+	u64 instr;
+	s32 place;
+
+	if (!thr)
+		return 0;
+	instr = reg_get(ctx, h->instr_reg) + h->instr_by;
+	place = place_by_instr(thr->home, instr);
+	if (likely(place < 0) || place_repeated(h, instr, place))
+		return 0;
+	proc_of(thr->home)->bias = ctx->ip - h->addr;
+	proc_of(thr->home)->hits++;
+	place_hits[place & (WIRE_MAX_PLACES - 1)]++;
 	return 0;
 }
 

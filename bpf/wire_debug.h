@@ -17,6 +17,7 @@
 #define WIRE_SNAP_OBJECTS 512	  /* looked at for an event */
 #define WIRE_SNAP_ROOTS 64
 #define WIRE_SNAP_STACK 64 /* frames */
+#define WIRE_MAX_HANDLERS 512
 #define WIRE_NONE 0xffff
 
 /* Where a value is found when an event happens. */
@@ -190,6 +191,22 @@ struct wire_place {
 	u16 before[2], after[2]; /* first, number; into place_operands[] */
 	u16 cond[2];
 	u32 pad;
+};
+
+/* An instruction of an opcode handler at which a code unit is executed; its index is the probe's cookie. See
+ * userspace/site_handlers.h. */
+struct wire_handler {
+	u8 build;     /* index into builds[] */
+	u8 instr_reg; /* it and instr_by: the address of the unit */
+	u8 frame_reg; /* or WIRE_REG_NONE */
+	u8 op;
+	u8 counted, repeats;
+	u16 pad;
+	s32 instr_by;
+	u32 counter_below;
+	u32 cost_ns;
+	u32 pad2;
+	u64 addr; /* virtual address in the file */
 };
 
 enum wire_action {			  /* bits: what it means when a frame comes from one place to another */
