@@ -5,28 +5,19 @@
 #ifndef PYLU_PLACE_BPF_H
 #define PYLU_PLACE_BPF_H
 
-#include "core.bpf.h"
+#include "watch.bpf.h"
 
 struct wire_handler handlers[WIRE_MAX_HANDLERS];
-u64 place_hits[WIRE_MAX_PLACES];
+u64 place_hits[WIRE_MAX_PLACES]; /* executions of each */
 /* Whether a place was seen last with a counter that makes it run again. Its GIL keeps two threads from being here at once. */
 u8 place_repeats[WIRE_MAX_PLACES];
 
-struct { /* address of the unit | first slot of the process << 48 -> index of the place */
+struct { /* address of the unit -> index of the place */
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, WIRE_MAX_PLACES);
 	__type(key, u64);
 	__type(value, u32);
 } place_index SEC(".maps");
-
-/* Negative: none is at that unit. */
-static __always_inline s32 place_by_instr(u32 home, u64 instr)
-{
-	u64 key = key_of(instr, home);
-	u32 *place = bpf_map_lookup_elem(&place_index, &key);
-
-	return place ? (s32)(*place & (WIRE_MAX_PLACES - 1)) : -1;
-}
 
 /* Whether what is seen of a place is the same execution as was seen last: it was specialised in between. */
 static __always_inline int place_repeated(const struct wire_handler *h, u64 instr, u32 place)
@@ -45,6 +36,27 @@ static __always_inline int place_repeated(const struct wire_handler *h, u64 inst
 	below = (unit >> 16) < h->counter_below;
 	*repeats = h->repeats && below;
 	return before && !below;
+}
+
+/* An opcode's handler: somebody executes a code unit. */
+static __always_inline int handler_hit(const struct wire_handler *h, u64 instr)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	u32 *place, index;
+
+	if (!live || id >> 32 != watch_tgid)
+		return 0;
+	place = bpf_map_lookup_elem(&place_index, &instr);
+	if (likely(!place)) {
+		if (watch_times)
+			watcher_enter((u32)id, h->cost_ns);
+		return 0;
+	}
+	index = *place & (WIRE_MAX_PLACES - 1);
+	if (place_repeated(h, instr, index))
+		return 0;
+	place_hits[index]++;
+	return place_hit(index, h->cost_ns);
 }
 
 #endif

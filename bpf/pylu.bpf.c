@@ -22,16 +22,26 @@ struct hit {
 	u64 frame;
 };
 
+static __always_inline u64 hit_tstate(const struct hit *h)
+{
+	return h->site->tstate_reg != WIRE_REG_NONE ? reg_get(h->ctx, h->site->tstate_reg)
+						    : tstate_running(h->thr, h->b, h->frame);
+}
+
 /* Whether the running thread has an exception set. */
 static __always_inline int exception_set(const struct hit *h)
 {
-	u64 tstate;
-
 	if (h->site->outcome != WIRE_OUTCOME_ASK)
 		return h->site->outcome == WIRE_OUTCOME_RAISED;
-	tstate = h->site->tstate_reg != WIRE_REG_NONE ? reg_get(h->ctx, h->site->tstate_reg)
-						      : tstate_running(h->thr, h->b, h->frame);
-	return read_u64(tstate + h->b->tstate_exc) != 0;
+	return read_u64(hit_tstate(h) + h->b->tstate_exc) != 0;
+}
+
+static __always_inline void close(const struct hit *h, struct wire_frame *rec, int raised, u64 now)
+{
+	frame_close(h->thr, rec, raised, now);
+	if (unlikely(rec->call))
+		trace_end(h->thr, h->b, rec, h->frame, raised ? hit_tstate(h) : 0);
+	frame_forget(h->thr, h->frame);
 }
 
 enum generator_step {
@@ -109,7 +119,7 @@ static __always_inline void on_yield(const struct hit *h)
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
 		return;
 	*ours_of(h->thr) += match_ns;
-	frame_suspend(h->thr, rec, bpf_ktime_get_ns());
+	frame_suspend(h->thr, h->b, h->frame, rec, bpf_ktime_get_ns());
 }
 
 /* Under the JIT: the end of a call whose start was hidden is where it is counted. */
@@ -135,7 +145,7 @@ static __noinline void end_of_hidden(const struct hit *h, struct wire_frame *rec
 	if (!rec)
 		return;
 	frame_open(h->thr, h->b, rec, head.code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
-	frame_close(h->thr, h->frame, rec, raised, now);
+	close(h, rec, raised, now);
 }
 
 /* Whether an end was of a call whose start ought to have been seen: that of a matching function, whose caller started
@@ -184,7 +194,7 @@ static __always_inline void on_end(const struct hit *h)
 	if (h->site->kind == WIRE_SITE_USDT_RETURN && rec->generator && !raised &&
 	    resume_place(h->b, frame_instr(h->b, h->frame))) {
 		if (rec->state == WIRE_FRAME_ACTIVE)
-			frame_suspend(h->thr, rec, now);
+			frame_suspend(h->thr, h->b, h->frame, rec, now);
 		return;
 	}
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
@@ -198,7 +208,7 @@ static __always_inline void on_end(const struct hit *h)
 		rec->resume_ns = now;
 		rec->ours0 = *ours_of(h->thr);
 	}
-	frame_close(h->thr, h->frame, rec, raised, now);
+	close(h, rec, raised, now);
 }
 
 /* To 3.10, where the evaluation function is left, by return, yield or exception. */
@@ -214,9 +224,9 @@ static __always_inline void on_leave(const struct hit *h)
 	*ours_of(h->thr) += match_ns;
 	raised = exception_set(h);
 	if (rec->generator && !raised && frame_yielded(h->b, h->frame))
-		frame_suspend(h->thr, rec, now);
+		frame_suspend(h->thr, h->b, h->frame, rec, now);
 	else
-		frame_close(h->thr, h->frame, rec, raised, now);
+		close(h, rec, raised, now);
 }
 
 /* All sites: one program, so that one link holds them all, which attaches and detaches at once. */
@@ -266,25 +276,12 @@ int probe(struct pt_regs *ctx)
 	return 0;
 }
 
-/* An opcode's handler: somebody executes a code unit, which may be a place. */
 SEC("uprobe")
 int handler(struct pt_regs *ctx)
 {
 	const struct wire_handler *h = &handlers[bpf_get_attach_cookie(ctx) & (WIRE_MAX_HANDLERS - 1)];
-	struct thread_state *thr = thread_enter(h->cost_ns);
-	u64 instr;
-	s32 place;
 
-	if (!thr)
-		return 0;
-	instr = reg_get(ctx, h->instr_reg) + h->instr_by;
-	place = place_by_instr(thr->home, instr);
-	if (likely(place < 0) || place_repeated(h, instr, place))
-		return 0;
-	proc_of(thr->home)->bias = ctx->ip - h->addr;
-	proc_of(thr->home)->hits++;
-	place_hits[place & (WIRE_MAX_PLACES - 1)]++;
-	return 0;
+	return handler_hit(h, reg_get(ctx, h->instr_reg) + h->instr_by);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -350,4 +347,10 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	if (!task->signal->live.counter)
 		bpf_map_delete_elem(&tgids, &tgid);
 	return 0;
+}
+
+SEC("perf_event")
+int watch(struct bpf_perf_event_data *ctx)
+{
+	return watch_hit(ctx->addr);
 }

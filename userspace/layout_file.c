@@ -68,8 +68,9 @@ static bool ends_within(int32_t offset, int32_t bytes)
 
 bool layout__fits(const struct layout *lay)
 {
-	const int32_t object[] = { lay->ob_type,       lay->ob_size,   lay->unicode_length,
-				   lay->unicode_state, lay->dict_keys, lay->dict_values };
+	const int32_t object[] = { lay->ob_type,   lay->ob_size,     lay->unicode_length, lay->unicode_state,
+				   lay->dict_keys, lay->dict_values, lay->set_used,	  lay->set_mask,
+				   lay->set_table, lay->float_value };
 	const int32_t code[] = {
 		lay->code_flags,     lay->code_firstlineno,	lay->code_filename,	  lay->code_name,
 		lay->code_qualname,  lay->code_consts,		lay->code_argcount,	  lay->code_names,

@@ -22,7 +22,7 @@
 /* A place in a handler, and what is known there. */
 struct spot {
 	uint64_t addr;
-	uint8_t instr_reg, frame_reg;
+	uint8_t instr_reg;
 	int64_t instr_by; /* instr_reg and this: the unit */
 };
 
@@ -62,12 +62,19 @@ static bool changes_variables(const struct site_flow *flow, const struct insn *i
 		(insn->written_base == INSN_NO_REG || flow->regs[insn->written_base].origin == INSN_NO_REG));
 }
 
+/* Whether it reads which frame is the caller's: that is soon the thread's current one. */
+static bool leaves_frame(const struct finder *f, const struct site_flow *flow, const struct insn *insn)
+{
+	return insn->load && f->frame_reg != SITE_REG_NONE && flow->regs[insn->base].origin == f->frame_reg &&
+	       flow->regs[insn->base].by + insn->disp == f->layout->frame_previous;
+}
+
 /* The first emulated instruction from a spot on; false when there is none that serves, or none before a `stop`. */
 static bool emulated_spot(struct finder *f, const struct spot *from, const struct spots *stops, struct spot *out)
 {
 	struct site_flow flow;
 	struct insn insn;
-	int64_t by, zero;
+	int64_t by;
 
 	site_flow__begin(&flow);
 	out->addr = from->addr;
@@ -76,15 +83,10 @@ static bool emulated_spot(struct finder *f, const struct spot *from, const struc
 			return false;
 		if (insn.emulated) {
 			out->instr_reg = site_flow__holder(&flow, from->instr_reg, &by);
-			out->frame_reg = from->frame_reg == SITE_REG_NONE
-						 ? SITE_REG_NONE
-						 : site_flow__holder(&flow, from->frame_reg, &zero);
 			out->instr_by = from->instr_by - by;
-			return out->instr_reg != SITE_REG_NONE &&
-			       (from->frame_reg == SITE_REG_NONE || (out->frame_reg != SITE_REG_NONE && !zero)) &&
-			       !is_entered(f, from->addr, out->addr);
+			return out->instr_reg != SITE_REG_NONE && !is_entered(f, from->addr, out->addr);
 		}
-		if (insn.flow == INSN_END || changes_variables(&flow, &insn))
+		if (insn.flow == INSN_END || changes_variables(&flow, &insn) || leaves_frame(f, &flow, &insn))
 			return false;
 		site_flow__pass(&flow, &insn);
 		out->addr += insn.len;
@@ -130,18 +132,13 @@ static bool begins_second(const struct finder *f, const struct site_flow *flow, 
 	       base->by + insn->disp == f->instr_by + UNIT + (insn->narrow == 1 ? 1 : 0);
 }
 
-static void found_second(const struct finder *f, struct search *s, const struct site_flow *flow,
-			 const struct insn *insn)
+static void found_second(struct search *s, const struct insn *insn)
 {
-	bool frame = f->frame_reg != SITE_REG_NONE && flow->regs[f->frame_reg].origin == f->frame_reg &&
-		     !flow->regs[f->frame_reg].by;
-
 	s->full |= s->found.n == SECONDS_MAX;
 	if (!s->full)
 		s->found.at[s->found.n++] = (struct spot){ .addr = insn->addr,
 							   .instr_reg = insn->base,
-							   .instr_by = insn->disp - (insn->narrow == 1 ? 1 : 0),
-							   .frame_reg = frame ? f->frame_reg : SITE_REG_NONE };
+							   .instr_by = insn->disp - (insn->narrow == 1 ? 1 : 0) };
 }
 
 static void follow_path(struct finder *f, struct search *s, uint64_t at, struct site_flow *flow)
@@ -153,7 +150,7 @@ static void follow_path(struct finder *f, struct search *s, uint64_t at, struct 
 			return;
 		/* Looked for first: there may be a way that leads here over a place on the stack, which is not followed. */
 		if (begins_second(f, flow, &insn)) {
-			found_second(f, s, flow, &insn);
+			found_second(s, &insn);
 			return;
 		}
 		if (was_passed(s, at))
@@ -311,7 +308,6 @@ static int add(struct finder *f, struct site_handlers *out, const struct spot *s
 	h->addr = at.addr;
 	h->instr_reg = at.instr_reg;
 	h->instr_by = (int32_t)at.instr_by;
-	h->frame_reg = at.frame_reg;
 	set_repeats(f->opmap, h);
 	out->n++;
 	out->stepped += !emulated;
@@ -321,9 +317,7 @@ static int add(struct finder *f, struct site_handlers *out, const struct spot *s
 /* The sites in one opcode's handler. */
 static int add_handler(struct finder *f, struct site_handlers *out, int op, const bool *wanted)
 {
-	struct spot start = {
-		.addr = f->table[op], .instr_reg = f->instr_reg, .instr_by = f->instr_by, .frame_reg = f->frame_reg
-	};
+	struct spot start = { .addr = f->table[op], .instr_reg = f->instr_reg, .instr_by = f->instr_by };
 	int base = base_of(f->opmap, op), second = second_of(f->opmap, op), err = 0;
 	bool first = base >= 0 && wanted[base];
 	struct spots seconds = { .n = 0 }, none = { .n = 0 };

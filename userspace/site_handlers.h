@@ -1,6 +1,6 @@
 /*
- * site_handlers: the instructions at which the executions of chosen opcodes are seen, each exactly once and before it has any
- * effect on variables, and how the address of the executed code unit is told there. Works on the ELF file alone.
+ * site_handlers: the instructions at which the executions of chosen opcodes are seen, each exactly once, before it has any
+ * effect on variables and while its frame is the thread's current one, and how the address of the executed code unit is told there. Works on the ELF file alone.
  *
  * A unit is executed by the handler of whatever form of its opcode stands there at the time, or as the second half of a
  * superinstruction. INSTRUMENTED_LINE, INSTRUMENTED_INSTRUCTION and 3.11's DO_TRACING lead on to that handler and are no
@@ -20,15 +20,14 @@ struct opmap;
 #define SITE_HANDLERS_SITES 320 /* more than any version has forms and second halves */
 
 struct site_handler {
-	uint8_t op;	/* the form whose handler it is */
-	uint8_t base;	/* the opcode that is executed here, as wanted */
-	uint8_t second; /* 1: as the second half, one code unit behind that of `op` */
+	uint8_t op;   /* the form whose handler it is */
+	uint8_t base; /* the opcode that is executed here, as wanted */
+	bool second;  /* as the second half, one code unit behind that of `op` */
 	bool emulated;
 	uint64_t addr; /* virtual address in the file */
 	uint64_t file_offset;
 	uint8_t instr_reg; /* processor's register number: it and instr_by are the address of the executed unit */
 	int32_t instr_by;
-	uint8_t frame_reg; /* holds the frame, or SITE_REG_NONE */
 	/*
 	 * What specialises itself now and then runs again at once, in another form or the same, and its unit is seen twice.
 	 * That happened where the unit was seen at a site that `repeats` with a counter, the two bytes behind it, below
