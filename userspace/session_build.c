@@ -16,6 +16,7 @@
 #include "session_priv.h"
 #include "target.h"
 #include "verdict.h"
+#include "wire_values.h"
 
 static int32_t opcode(const struct opmap *opmap, const char *name)
 {
@@ -233,6 +234,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
 	fill_build(&s->skel->bss->builds[s->nbuilds], (uint32_t)s->nbuilds, &build->layout, opmap);
+	wire_value_layout__fill(&s->skel->bss->value_layouts[s->nbuilds], &build->layout, elf);
 	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
 	if (!err)
 		err = set_sites(s, s->nbuilds);
