@@ -70,13 +70,13 @@ struct wire_build {
 	s32 unicode_ascii_data;
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc, tstate_current_frame, tstate_next, interp_tstate_head;
+	s32 tstate_thread_id, tstate_frame, tstate_cframe, cframe_current_frame;
 	s32 ob_type;
 	s32 resume_mask;    /* bits of RESUME's argument that tell where it stands */
 	s32 resume_creates; /* those of a generator expression before it makes its generator */
 	s32 frame_builtins, frame_owner_generator, code_bytes;
 	s32 runtime_interp_head, interp_next, interp_id, interp_builtins, interp_jit;
 	u32 index; /* its own, in builds[] */
-	s32 tstate_cframe, cframe_current_frame;
 	s32 code_consts;
 	s32 op_return_const, op_return_const_monitored, op_extended_arg; /* opcodes; -1: this version has none */
 	u32 yields_live; /* suspensions are seen: generators that start now can be timed */

@@ -109,7 +109,7 @@ struct wire_event_seen {
 	u32 slot;
 	u32 tid;
 	u16 kind;  /* enum wire_seen_kind */
-	u16 place; /* into places[]; WIRE_NONE: a call's */
+	u16 window; /* the line; WIRE_NONE: a call's */
 	u32 func;  /* of a call: function id as in wire_event_code; 0: not decided yet */
 	u32 flags;
 	u64 time_ns; /* CLOCK_MONOTONIC */
@@ -191,22 +191,45 @@ struct wire_cond {
 	struct wire_test tests[WIRE_MAX_TESTS];
 };
 
+#define WIRE_MAX_WATCHED 4	/* debug registers of a processor */
+#define WIRE_MAX_WINDOWS 512	/* lines of a session */
+#define WIRE_MAX_MARKS (1 << 14) /* frames between two places */
+#define WIRE_MAX_WATCHERS (1 << 12)
+
 /* A code unit whose execution is an event. */
 struct wire_place {
 	u64 addr; /* of the byte that is watched: the unit's second */
 	u64 code;
-	u32 slot; /* process */
-	u32 line;
-	/* Operands read when the line of this place is entered here, and when the line of the place before is left here. */
-	u16 before[2], after[2]; /* first, number; into place_operands[] */
-	u16 cond[2];
+};
+
+/* A place that is watched now. */
+struct wire_watched {
+	u64 addr; /* 0: none */
+	u32 place;
 	u32 pad;
 };
 
-enum wire_action {			  /* bits: what it means when a frame comes from one place to another */
-		   WIRE_ACTION_LEAVE = 1, /* the line of the former is left */
-		   WIRE_ACTION_ENTER = 2, /* the line of the latter is entered */
-		   WIRE_ACTION_KEEP = 4,  /* neither: inside a line */
+/* What it means that a frame comes from one place to another. */
+struct wire_place_step {
+	u16 leaves; /* window + 1, or 0 */
+	u16 enters;
+	u16 flags; /* enum wire_step_flags */
+	u16 pad;
+};
+
+enum wire_step_flags {
+	WIRE_STEP_PAUSES = 1, /* a generator yields within the line */
+	WIRE_STEP_RESUMES = 2,
+	WIRE_STEP_UNSURE = 4, /* nothing may be reported of it */
+};
+
+/* A line. First and number of what is read when it is entered and when it is left, in window_operands[]. */
+struct wire_window {
+	u16 before, nbefore;
+	u16 after, nafter;
+	u64 hits;  /* times that it was entered */
+	u64 timed; /* times that it was seen to be left again */
+	u64 total_ns, min_ns, max_ns;
 };
 
 /* What the session asks for, whatever the command. */
