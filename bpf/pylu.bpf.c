@@ -3,6 +3,7 @@
  * decided here.
  */
 #include "tree.bpf.h"
+#include "watch.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -346,4 +347,10 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	if (!task->signal->live.counter)
 		bpf_map_delete_elem(&tgids, &tgid);
 	return 0;
+}
+
+SEC("perf_event")
+int watch(struct bpf_perf_event_data *ctx)
+{
+	return watch_hit(ctx->addr);
 }

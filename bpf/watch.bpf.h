@@ -9,18 +9,19 @@
 #ifndef PYLU_WATCH_BPF_H
 #define PYLU_WATCH_BPF_H
 
-#include "interp.bpf.h"
-#include "pyread.bpf.h"
+#include "cond.bpf.h"
+#include "snap.bpf.h"
 
 struct wire_place places[WIRE_MAX_PLACES];
 struct wire_watched watched[WIRE_MAX_WATCHED];
-struct wire_place_step place_steps[(WIRE_MAX_PLACES + 1) * WIRE_MAX_PLACES]; /* [from + 1][to]; from -1: unknown */
+struct wire_place_step place_steps[2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES]; /* [from + 1][to]; from -1: unknown */
 struct wire_window windows[WIRE_MAX_WINDOWS];
 u16 window_operands[WIRE_MAX_OPERANDS];
 u32 watch_slot;	  /* the process */
 u32 watch_tgid;	  /* its id */
 u32 watch_epoch;  /* counts the turns: what is known of frames from earlier ones is worth nothing */
 u32 watch_times;  /* lines are timed, and no events sent */
+u32 watch_bare;	  /* lines without variables are events too */
 u32 watch_hit_ns; /* what a hit adds to the time between two */
 
 /* Where a frame was seen last. */
@@ -93,19 +94,201 @@ static long thread_step(u64 i, struct thread_walk *w)
 	return 0;
 }
 
-/* The frame that the running thread is in, if its code is `code`; else 0. */
-static __noinline u64 frame_running(const struct wire_build *b, struct watcher *watcher, u64 code)
+/* What is known of the place that was come to. */
+struct place_hit {
+	const struct wire_build *b;
+	u64 frame;
+	u64 now;
+	u64 hits; /* of the thread, this one included */
+	u64 tstate;
+	u32 place;
+	u32 tid;
+};
+
+/* Finds the frame that the running thread is in, if it runs the code of the place. Its address, or 0. */
+static __noinline u64 place_frame(struct place_hit *hit)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct thread_walk w = { .b = b, .code = code };
+	struct thread_walk w = { .b = hit->b, .thread = task->thread.fsbase };
 
-	if (!b || !watcher)
-		return 0;
-	w.thread = task->thread.fsbase;
-	if (likely(watcher->tstate && thread_is(&w, watcher->tstate)))
+	w.code = places[hit->place & (WIRE_MAX_PLACES - 1)].code;
+	if (likely(hit->tstate && thread_is(&w, hit->tstate)))
 		return w.frame;
-	w.interp = interp_head(b, watch_slot);
+	w.interp = interp_head(w.b, watch_slot);
 	bpf_loop(WIRE_MAX_THREADS + WIRE_MAX_INTERPS, thread_step, &w, 0);
-	watcher->tstate = w.found;
+	hit->tstate = w.found;
 	return w.frame;
 }
+
+struct operands_walk {
+	struct seen *e;
+	const struct wire_build *b;
+	const struct wire_value_layout *v;
+	u64 frame;
+	u32 first, n;
+};
+
+/* bpf_loop callback: one value of an event. */
+static long operands_step(u64 i, struct operands_walk *w)
+{
+	if (i >= w->n)
+		return 1;
+	seen_operand(w->e, w->b, w->v, w->frame, window_operands[(w->first + i) & (WIRE_MAX_OPERANDS - 1)]);
+	return 0;
+}
+
+/* Tells of a line that is entered or left. */
+static __noinline int window_tell(const struct place_hit *hit, u16 kind, u32 window)
+{
+	struct operands_walk w = { .b = hit->b, .frame = hit->frame };
+	const struct wire_window *win = &windows[window & (WIRE_MAX_WINDOWS - 1)];
+	struct frame_head head;
+	int truth;
+
+	w.v = &value_layouts[w.b->index & (WIRE_MAX_BUILDS - 1)];
+	w.first = kind == WIRE_SEEN_BEFORE ? win->before : win->after;
+	w.n = kind == WIRE_SEEN_BEFORE ? win->nbefore : win->nafter;
+	if (!w.n && !watch_bare)
+		return 0;
+	seen_count(hits);
+	truth = seen_cond(w.b, w.v, watch_slot, w.frame);
+	if (truth == COND_FALSE) {
+		seen_count(unmatched);
+		return 0;
+	}
+	if (!seen_admit(watch_slot) || frame_head_read(w.b, watch_slot, w.frame, &head))
+		return 0;
+	w.e = seen_begin(watch_slot, kind, w.frame, head.code);
+	if (!w.e)
+		return 0;
+	w.e->event.window = window;
+	w.e->event.time_ns = hit->now;
+	w.e->event.globals = read_u64(w.frame + w.b->frame_globals);
+	if (truth == COND_UNDECIDED)
+		w.e->event.flags |= WIRE_SEEN_UNDECIDED;
+	bpf_loop(WIRE_SNAP_ROOTS, operands_step, &w, 0);
+	seen_stack(w.e, w.b, head.previous);
+	seen_walk(w.e, w.v);
+	seen_send(w.e);
+	return 0;
+}
+
+/* Time in a line ends, for good or because a generator yields in it. */
+static __always_inline void mark_spend(struct mark *mark, const struct place_hit *hit)
+{
+	u64 ours = (hit->hits - mark->hits) * watch_hit_ns, spent = hit->now - mark->since_ns;
+
+	if (mark->since_ns)
+		mark->spent_ns += spent > ours ? spent - ours : 0;
+	mark->since_ns = 0;
+}
+
+static __always_inline void mark_time(struct mark *mark, const struct place_hit *hit)
+{
+	mark->since_ns = hit->now;
+	mark->hits = hit->hits;
+}
+
+static __always_inline void window_leave(struct mark *mark, const struct place_hit *hit)
+{
+	struct wire_window *win = &windows[(mark->window - 1) & (WIRE_MAX_WINDOWS - 1)];
+
+	if (!watch_times) {
+		window_tell(hit, WIRE_SEEN_AFTER, mark->window - 1);
+		return;
+	}
+	mark_spend(mark, hit);
+	win->timed++;
+	win->total_ns += mark->spent_ns;
+	if (win->timed == 1 || mark->spent_ns < win->min_ns)
+		win->min_ns = mark->spent_ns;
+	if (mark->spent_ns > win->max_ns)
+		win->max_ns = mark->spent_ns;
+}
+
+static __always_inline void window_enter(struct mark *mark, const struct place_hit *hit, u32 window)
+{
+	if (watch_times) {
+		windows[window & (WIRE_MAX_WINDOWS - 1)].hits++;
+		mark->spent_ns = 0;
+		mark_time(mark, hit);
+	} else {
+		window_tell(hit, WIRE_SEEN_BEFORE, window);
+	}
+}
+
+/* A frame has come to a place: what that means depends on where it was before. */
+static __noinline int place_step(struct place_hit *hit)
+{
+	u64 key = key_of(hit->frame, watch_slot);
+	struct mark *known = bpf_map_lookup_elem(&marks, &key), fresh = {}, *mark = known ? known : &fresh;
+	const struct wire_place_step *step;
+	u32 from = 0;
+
+	if (known && known->epoch == watch_epoch)
+		from = known->place + 1;
+	else
+		__builtin_memset(mark, 0, sizeof(*mark));
+	step = &place_steps[(from * WIRE_MAX_PLACES + hit->place) & (2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES - 1)];
+	if (step->flags & WIRE_STEP_UNSURE)
+		mark->window = 0;
+	if (mark->window && step->flags & WIRE_STEP_PAUSES && watch_times)
+		mark_spend(mark, hit);
+	if (mark->window && step->flags & WIRE_STEP_RESUMES && watch_times)
+		mark_time(mark, hit);
+	if (step->leaves) {
+		if (mark->window == step->leaves)
+			window_leave(mark, hit);
+		mark->window = 0;
+	}
+	if (step->enters) {
+		window_enter(mark, hit, step->enters - 1);
+		mark->window = step->enters;
+	}
+	mark->place = hit->place;
+	mark->epoch = watch_epoch;
+	mark->tid = hit->tid;
+	if (!known)
+		bpf_map_update_elem(&marks, &key, mark, BPF_ANY);
+	return 0;
+}
+
+/* The running thread executes a place. */
+static __noinline int place_hit(u32 place)
+{
+	struct place_hit hit = { .b = &builds[0], .place = place & (WIRE_MAX_PLACES - 1), .now = bpf_ktime_get_ns() };
+	struct watcher *known, fresh = {};
+
+	hit.tid = (u32)bpf_get_current_pid_tgid();
+	known = bpf_map_lookup_elem(&watchers, &hit.tid);
+	if (!known) {
+		bpf_map_update_elem(&watchers, &hit.tid, &fresh, BPF_ANY);
+		known = bpf_map_lookup_elem(&watchers, &hit.tid);
+		if (!known) {
+			seen_count(lost);
+			return 0;
+		}
+	}
+	hit.hits = ++known->hits;
+	hit.tstate = known->tstate;
+	hit.frame = place_frame(&hit);
+	known->tstate = hit.tstate;
+	if (hit.frame)
+		place_step(&hit);
+	else
+		seen_count(strays);
+	return 0;
+}
+
+/* A hardware watchpoint. */
+static __always_inline int watch_hit(u64 addr)
+{
+	if (!live || bpf_get_current_pid_tgid() >> 32 != watch_tgid)
+		return 0;
+	for (u32 i = 0; i < WIRE_MAX_WATCHED; i++)
+		if (watched[i].addr == addr)
+			return place_hit(watched[i].place);
+	return 0;
+}
+
+#endif

@@ -155,8 +155,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
 	value_layout__fill(&build->layout, elf, &s->skel->bss->value_layouts[s->nbuilds]);
-	err = wire_build__fill(&s->skel->bss->builds[s->nbuilds], &build->layout, elf);
-	s->skel->bss->builds[s->nbuilds].index = (uint32_t)s->nbuilds;
+	err = wire_build__fill(&s->skel->bss->builds[s->nbuilds], (uint32_t)s->nbuilds, &build->layout, opmap, elf);
 	if (!err)
 		err = set_sites(s, s->nbuilds);
 	if (err)

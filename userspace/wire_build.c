@@ -6,15 +6,14 @@
 #include "layout.h"
 #include "opmap.h"
 
-static int32_t opcode(const struct layout *l, const char *name)
+static int32_t opcode(const struct opmap *opmap, const char *name)
 {
-	const struct opmap *opmap = opmap__find(l->major, l->minor);
-	int op = opmap ? opmap__number(opmap, name) : -1;
+	int op = opmap__number(opmap, name);
 
 	return op < 0 ? -1 : op;
 }
 
-static void fill_offsets(struct wire_build *b, const struct layout *l)
+static void fill_offsets(struct wire_build *b, const struct layout *l, const struct opmap *opmap)
 {
 	int32_t low = l->frame_code < l->frame_previous ? l->frame_code : l->frame_previous;
 
@@ -23,6 +22,9 @@ static void fill_offsets(struct wire_build *b, const struct layout *l)
 		.head_code = (uint32_t)(l->frame_code - low) / 8,
 		.head_previous = (uint32_t)(l->frame_previous - low) / 8,
 		.code_mask = l->frame_code_tag == OFF_NONE ? ~0ULL : ~(uint64_t)l->frame_code_tag,
+		.op_return_const = opcode(opmap, "RETURN_CONST"),
+		.op_return_const_monitored = opcode(opmap, "INSTRUMENTED_RETURN_CONST"),
+		.op_extended_arg = opcode(opmap, "EXTENDED_ARG"),
 		.frame_globals = l->frame_globals,
 		.frame_owner = l->frame_owner,
 		.frame_owner_c = l->frame_owner_c,
@@ -44,6 +46,7 @@ static void fill_offsets(struct wire_build *b, const struct layout *l)
 		.interp_tstate_head = l->interp_tstate_head,
 		.tstate_next = l->tstate_next,
 		.tstate_current_frame = l->tstate_current_frame,
+		.code_consts = l->code_consts,
 		.code_flags = l->code_flags,
 		.code_firstlineno = l->code_firstlineno,
 		.code_filename = l->code_filename,
@@ -66,10 +69,6 @@ static void fill_offsets(struct wire_build *b, const struct layout *l)
 		.tstate_frame = l->tstate_frame,
 		.tstate_cframe = l->tstate_cframe,
 		.cframe_current_frame = l->cframe_current_frame,
-		.code_consts = l->code_consts,
-		.op_return_const = opcode(l, "RETURN_CONST"),
-		.op_return_const_monitored = opcode(l, "INSTRUMENTED_RETURN_CONST"),
-		.op_extended_arg = opcode(l, "EXTENDED_ARG"),
 		.ob_type = l->ob_type,
 	};
 }
@@ -88,8 +87,10 @@ static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
 	return 0;
 }
 
-int wire_build__fill(struct wire_build *b, const struct layout *layout, const struct elf_file *elf)
+int wire_build__fill(struct wire_build *b, uint32_t index, const struct layout *layout, const struct opmap *opmap,
+		     const struct elf_file *elf)
 {
-	fill_offsets(b, layout);
+	fill_offsets(b, layout, opmap);
+	b->index = index;
 	return fill_addresses(b, elf);
 }

@@ -6,8 +6,10 @@
 
 struct elf_file;
 struct layout;
+struct opmap;
 
-/* 0, or -DIAG_NO_SITE, reported: the file does not export what is needed. */
-int wire_build__fill(struct wire_build *b, const struct layout *layout, const struct elf_file *elf);
+/* `index` is that of `b` among the programs' builds. 0, or -DIAG_NO_SITE, reported: the file does not export what is needed. */
+int wire_build__fill(struct wire_build *b, uint32_t index, const struct layout *layout, const struct opmap *opmap,
+		     const struct elf_file *elf);
 
 #endif
