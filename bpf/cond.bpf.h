@@ -13,7 +13,7 @@ enum cond_truth {
 };
 
 /* enum cond_truth of the condition for what `frame` has in its variables now. */
-static __always_inline int seen_cond(const struct wire_build *b, const struct wire_value_layout *v, u32 slot, u64 frame)
+static __always_inline int seen_cond(const struct wire_value_layout *v, u32 slot, u64 frame)
 {
 	return cond.nsteps ? COND_UNDECIDED : COND_TRUE;
 }

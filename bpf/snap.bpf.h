@@ -17,6 +17,7 @@
 #ifndef PYLU_SNAP_BPF_H
 #define PYLU_SNAP_BPF_H
 
+#include "pytype.bpf.h"
 #include "seen.bpf.h"
 
 #define SNAP_HEAD 64	   /* read of an object before its type is known */
@@ -27,40 +28,6 @@
 #define SNAP_BASES 16	   /* of a class, until one that is not written in Python */
 #define SNAP_TYPE_WORDS 38 /* of PyTypeObject, up to tp_dictoffset: all builds' classes are larger */
 #define SNAP_HOLES(want) (4 * (want) + 16) /* entries that are looked at for so many that are not empty */
-
-/* tp_flags, Include/object.h */
-#define TPFLAGS_INLINE_VALUES (1ULL << 2)
-#define TPFLAGS_MANAGED_DICT (1ULL << 4)
-#define TPFLAGS_HEAPTYPE (1ULL << 9)
-#define TPFLAGS_LONG (1ULL << 24)
-#define TPFLAGS_LIST (1ULL << 25)
-#define TPFLAGS_TUPLE (1ULL << 26)
-#define TPFLAGS_BYTES (1ULL << 27)
-#define TPFLAGS_UNICODE (1ULL << 28)
-#define TPFLAGS_DICT (1ULL << 29)
-#define TPFLAGS_BASE_EXC (1ULL << 30)
-#define TPFLAGS_TYPE (1ULL << 31)
-
-enum snap_kind { /* of a type, by its flags or else by the name of its nearest base that is written in C */
-		 SNAP_UNKNOWN,
-		 SNAP_INT,
-		 SNAP_LIST,
-		 SNAP_TUPLE,
-		 SNAP_BYTES,
-		 SNAP_STR,
-		 SNAP_DICT,
-		 SNAP_EXCEPTION,
-		 SNAP_CLASS,
-		 SNAP_SET,
-		 SNAP_CELL,
-		 SNAP_FUNCTION,
-		 SNAP_METHOD,
-		 SNAP_MODULE,
-		 SNAP_BYTEARRAY,
-		 SNAP_FLOAT,
-		 SNAP_NONE,
-		 SNAP_MEMBER, /* what a slot of a class is */
-};
 
 enum snap_job_kind {
 	SNAP_JOB_OBJECT,
@@ -186,45 +153,6 @@ static __always_inline int snap_visited(struct seen *e, u64 addr)
 	return 0; /* a full neighbourhood: it may be copied twice, no more often than jobs[] has room for */
 }
 
-#define NAME8(a, b, c, d, e, f, g, h)                                                                   \
-	((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16 | (u64)(d) << 24 | (u64)(e) << 32 | (u64)(f) << 40 | \
-	 (u64)(g) << 48 | (u64)(h) << 56)
-
-/* The kind of a type that is written in C, by its name: one that is in a module has a dot in it. An address would not do: a
- * program that embeds the interpreter may hold the type itself. */
-static __noinline u32 snap_kind_named(u64 name)
-{
-	u64 w[2] = {};
-
-	if (bpf_probe_read_user_str(w, sizeof(w), (void *)name) < 0)
-		return SNAP_UNKNOWN;
-	if (!(w[0] >> 56)) /* what is behind the end is whatever was there */
-		w[1] = 0;
-	if (w[0] == NAME8('f', 'r', 'o', 'z', 'e', 'n', 's', 'e') && w[1] == 't')
-		return SNAP_SET;
-	if (w[0] == NAME8('b', 'y', 't', 'e', 'a', 'r', 'r', 'a') && w[1] == 'y')
-		return SNAP_BYTEARRAY;
-	if (w[0] == NAME8('N', 'o', 'n', 'e', 'T', 'y', 'p', 'e') && !w[1])
-		return SNAP_NONE;
-	if (w[0] == NAME8('f', 'u', 'n', 'c', 't', 'i', 'o', 'n') && !w[1])
-		return SNAP_FUNCTION;
-	if (w[0] == NAME8('m', 'e', 'm', 'b', 'e', 'r', '_', 'd'))
-		return SNAP_MEMBER;
-	switch (w[0]) {
-	case NAME8('s', 'e', 't', 0, 0, 0, 0, 0):
-		return SNAP_SET;
-	case NAME8('c', 'e', 'l', 'l', 0, 0, 0, 0):
-		return SNAP_CELL;
-	case NAME8('f', 'l', 'o', 'a', 't', 0, 0, 0):
-		return SNAP_FLOAT;
-	case NAME8('m', 'e', 't', 'h', 'o', 'd', 0, 0):
-		return SNAP_METHOD;
-	case NAME8('m', 'o', 'd', 'u', 'l', 'e', 0, 0):
-		return SNAP_MODULE;
-	}
-	return SNAP_UNKNOWN;
-}
-
 struct base_walk {
 	const struct wire_value_layout *v;
 	u64 type;
@@ -246,19 +174,6 @@ static long base_step(u64 i, struct base_walk *w)
 	w->basicsize = read_u64(w->type + w->v->type_basicsize);
 	w->name = read_u64(w->type + w->v->type_name);
 	return 1;
-}
-
-static __always_inline u32 snap_kind_flagged(u64 flags)
-{
-	return flags & TPFLAGS_LONG	  ? SNAP_INT
-	       : flags & TPFLAGS_UNICODE  ? SNAP_STR
-	       : flags & TPFLAGS_TUPLE	  ? SNAP_TUPLE
-	       : flags & TPFLAGS_LIST	  ? SNAP_LIST
-	       : flags & TPFLAGS_DICT	  ? SNAP_DICT
-	       : flags & TPFLAGS_BYTES	  ? SNAP_BYTES
-	       : flags & TPFLAGS_BASE_EXC ? SNAP_EXCEPTION
-	       : flags & TPFLAGS_TYPE	  ? SNAP_CLASS
-					  : SNAP_UNKNOWN;
 }
 
 /* What a type is, into types[]: its index there; negative when it cannot be read. What does not follow from the fields that
@@ -294,9 +209,9 @@ static __noinline int snap_type(struct seen *e, const struct wire_value_layout *
 	w.type = type;
 	bpf_loop(SNAP_BASES, base_step, &w, 0);
 	t->body = w.name ? w.basicsize : t->basicsize;
-	t->kind = snap_kind_flagged(flags);
-	if (t->kind == SNAP_UNKNOWN && w.name)
-		t->kind = snap_kind_named(w.name);
+	t->kind = type_kind_flagged(flags);
+	if (t->kind == KIND_UNKNOWN && w.name)
+		t->kind = type_kind_named(w.name);
 	return at;
 }
 
@@ -528,18 +443,18 @@ static __noinline u32 snap_length(struct seen *e, const struct wire_value_layout
 	u64 size;
 
 	switch (t->kind) {
-	case SNAP_INT:
+	case KIND_INT:
 		return v->long_digits + snap_int_bytes(e, v, at);
-	case SNAP_STR:
+	case KIND_STR:
 		return snap_str(e, v, at, chars);
-	case SNAP_BYTES:
+	case KIND_BYTES:
 		size = snap_word(e, at, v->ob_size);
 		return v->bytes_data + (size > seen_config.limits.chars ? seen_config.limits.chars : size);
-	case SNAP_BYTEARRAY:
+	case KIND_BYTEARRAY:
 		size = snap_word(e, at, v->ob_size);
 		*chars = size > seen_config.limits.chars ? seen_config.limits.chars : size;
 		break;
-	case SNAP_CLASS:
+	case KIND_CLASS:
 		return SNAP_HEAD;
 	}
 	return t->basicsize > SNAP_BODY ? SNAP_BODY : t->basicsize;
@@ -554,29 +469,29 @@ static __noinline int snap_children(struct seen *e, const struct wire_value_layo
 	u8 depth = job->depth;
 
 	switch (kind) {
-	case SNAP_LIST:
+	case KIND_LIST:
 		size = snap_word(e, at, v->ob_size);
 		snap_push_part(e, snap_word(e, at, v->list_items), SNAP_JOB_ITEMS, depth, size > items ? items : size,
 			       items, 8);
 		break;
-	case SNAP_TUPLE:
+	case KIND_TUPLE:
 		size = snap_word(e, at, v->ob_size);
 		snap_push_part(e, addr + v->tuple_items, SNAP_JOB_ITEMS, depth, size > items ? items : size, items, 8);
 		break;
-	case SNAP_DICT:
+	case KIND_DICT:
 		snap_dict(e, v, at, depth);
 		break;
-	case SNAP_SET:
+	case KIND_SET:
 		size = snap_word(e, at, v->set_mask) + 1;
 		n = size > SNAP_HOLES(items) ? SNAP_HOLES(items) : size;
 		size = snap_word(e, at, v->set_used);
 		snap_push_part(e, size ? snap_word(e, at, v->set_table) : 0, SNAP_JOB_SET, depth, n,
 			       size > items ? items : size, 16);
 		break;
-	case SNAP_EXCEPTION:
+	case KIND_EXCEPTION:
 		snap_push_part(e, snap_word(e, at, v->exc_args), SNAP_JOB_OBJECT, depth, 0, 0, 0);
 		break;
-	case SNAP_CELL:
+	case KIND_CELL:
 		snap_push_part(e, snap_word(e, at, v->cell_ref), SNAP_JOB_OBJECT, depth, 0, 0, 0);
 		break;
 	}
@@ -587,15 +502,15 @@ static __noinline int snap_children(struct seen *e, const struct wire_value_layo
 static __always_inline void snap_names(struct seen *e, const struct wire_value_layout *v, u8 depth, u32 at, u32 kind)
 {
 	switch (kind) {
-	case SNAP_FUNCTION:
+	case KIND_FUNCTION:
 		snap_push(e, snap_word(e, at, v->func_qualname), SNAP_JOB_MAYBE, depth + 1);
 		snap_push(e, snap_word(e, at, v->func_module), SNAP_JOB_MAYBE, depth + 1);
 		break;
-	case SNAP_METHOD:
+	case KIND_METHOD:
 		snap_push(e, snap_word(e, at, v->method_func), SNAP_JOB_MAYBE, depth + 1);
 		snap_push(e, snap_word(e, at, v->method_self), SNAP_JOB_SHALLOW, depth + 1);
 		break;
-	case SNAP_MODULE:
+	case KIND_MODULE:
 		snap_push(e, snap_word(e, at, v->module_name), SNAP_JOB_MAYBE, depth + 1);
 		break;
 	}
@@ -610,7 +525,7 @@ static __noinline int snap_slots(struct seen *e, u32 type, u32 at, u32 len, u8 d
 	u64 from = t->body;
 
 	if (!(t->flags & TPFLAGS_HEAPTYPE)) {
-		if (t->kind != SNAP_UNKNOWN || len > SNAP_PLAIN)
+		if (t->kind != KIND_UNKNOWN || len > SNAP_PLAIN)
 			return 0;
 		from = 16;
 	}
@@ -671,18 +586,18 @@ __noinline int snap_object(struct seen *e, const struct wire_value_layout *v, st
 	/* Where all of it is too much, as for a long str at the end of what is mapped, the start is there. */
 	snap_resize(e, at, len);
 	if (chars)
-		snap_copy(e, snap_word(e, at, kind == SNAP_STR ? v->unicode_any_data : v->bytearray_start), chars);
+		snap_copy(e, snap_word(e, at, kind == KIND_STR ? v->unicode_any_data : v->bytearray_start), chars);
 	if (job->kind == SNAP_JOB_SHALLOW)
 		return 0;
 	snap_names(e, v, job->depth, at, kind);
 	if (job->depth >= seen_config.limits.depth)
 		return 0;
 	snap_children(e, v, job, at, kind);
-	if (!(e->types[type & (SNAP_TYPES - 1)].flags & TPFLAGS_HEAPTYPE) && kind != SNAP_UNKNOWN &&
-	    kind != SNAP_EXCEPTION)
+	if (!(e->types[type & (SNAP_TYPES - 1)].flags & TPFLAGS_HEAPTYPE) && kind != KIND_UNKNOWN &&
+	    kind != KIND_EXCEPTION)
 		return 0;
 	snap_attrs(e, v, job, type);
-	if (kind != SNAP_INT && kind != SNAP_STR && kind != SNAP_BYTES)
+	if (kind != KIND_INT && kind != KIND_STR && kind != KIND_BYTES)
 		snap_slots(e, type, at, len, job->depth);
 	return 0;
 }

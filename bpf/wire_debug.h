@@ -33,10 +33,10 @@ struct wire_operand {
 	u8 masked; /* its name looks like a secret's: not read */
 	u8 pad;
 	u32 index;		    /* LOCAL */
-	u64 hint;		    /* GLOBAL: index of its entry in the dict, tried first */
+	u64 hint;		    /* GLOBAL: entry in the dict that is tried first; << 32: in that of the builtins */
 	char name[WIRE_NAME_BYTES]; /* GLOBAL */
-	char attrs[WIRE_MAX_ATTRS]
-		  [WIRE_NAME_BYTES]; /* in instance dicts, inline values and slots; no property is called */
+	/* In instances' dicts, inline values and slots, and what is plain data in classes; no property is called. */
+	char attrs[WIRE_MAX_ATTRS][WIRE_NAME_BYTES];
 };
 
 /* How far values are followed. */

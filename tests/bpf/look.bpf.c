@@ -33,7 +33,7 @@ static long look_step(u64 i, struct operand_walk *w)
 {
 	if (i >= noperands)
 		return 1;
-	return seen_operand(w->e, &builds[0], &value_layouts[0], w->frame, i) != 0;
+	return seen_operand(w->e, &value_layouts[0], w->frame, i) != 0;
 }
 
 static __always_inline int look(s32 fd, u64 obj, u32 which)
@@ -71,7 +71,7 @@ static __always_inline int look(s32 fd, u64 obj, u32 which)
 	} else {
 		bpf_loop(sizeof(cond) / 8, cond_step, &which, 0);
 		begin = bpf_ktime_get_ns();
-		e->event.call = seen_cond(b, v, LOOK_SLOT, frame);
+		e->event.call = seen_cond(v, LOOK_SLOT, frame);
 	}
 	seen_walk(e, v);
 	e->event.duration_ns = bpf_ktime_get_ns() - begin;
