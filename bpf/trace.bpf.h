@@ -61,7 +61,7 @@ __noinline int trace_call(struct thread_state *thr, const struct wire_build *b, 
 		return 0;
 	v = &value_layouts[b->index & (WIRE_MAX_BUILDS - 1)];
 	seen_count(hits);
-	truth = seen_cond(b, v, thr->slot, frame);
+	truth = seen_cond(v, thr->slot, frame);
 	if (truth == COND_FALSE) {
 		seen_count(unmatched);
 		return 0;

@@ -133,12 +133,12 @@ static long operands_step(u64 i, struct operands_walk *w)
 {
 	if (i >= w->n)
 		return 1;
-	seen_operand(w->e, w->b, w->v, w->frame, window_operands[(w->first + i) & (WIRE_MAX_OPERANDS - 1)]);
+	seen_operand(w->e, w->v, w->frame, window_operands[(w->first + i) & (WIRE_MAX_OPERANDS - 1)]);
 	return 0;
 }
 
 /* Tells of a line that is entered or left. */
-static __noinline int window_tell(const struct place_hit *hit, u16 kind, u32 window)
+static __always_inline int window_tell(const struct place_hit *hit, u16 kind, u32 window)
 {
 	struct operands_walk w = { .b = hit->b, .frame = hit->frame };
 	const struct wire_window *win = &windows[window & (WIRE_MAX_WINDOWS - 1)];
@@ -151,7 +151,7 @@ static __noinline int window_tell(const struct place_hit *hit, u16 kind, u32 win
 	if (!w.n && !watch_bare)
 		return 0;
 	seen_count(hits);
-	truth = seen_cond(w.b, w.v, watch_slot, w.frame);
+	truth = seen_cond(w.v, watch_slot, w.frame);
 	if (truth == COND_FALSE) {
 		seen_count(unmatched);
 		return 0;
@@ -218,7 +218,7 @@ static __always_inline void window_enter(struct mark *mark, const struct place_h
 }
 
 /* A frame has come to a place: what that means depends on where it was before. */
-static __noinline int place_step(struct place_hit *hit)
+static __always_inline int place_step(struct place_hit *hit)
 {
 	u64 key = key_of(hit->frame, watch_slot);
 	struct mark *known = bpf_map_lookup_elem(&marks, &key), fresh = {}, *mark = known ? known : &fresh;
@@ -254,7 +254,7 @@ static __noinline int place_step(struct place_hit *hit)
 }
 
 /* The running thread executes a place. */
-static __noinline int place_hit(u32 place)
+static __always_inline int place_hit(u32 place)
 {
 	struct place_hit hit = { .b = &builds[0], .place = place & (WIRE_MAX_PLACES - 1), .now = bpf_ktime_get_ns() };
 	struct watcher *known, fresh = {};
@@ -283,12 +283,13 @@ static __noinline int place_hit(u32 place)
 /* A hardware watchpoint. */
 static __always_inline int watch_hit(u64 addr)
 {
+	u32 i;
+
 	if (!live || bpf_get_current_pid_tgid() >> 32 != watch_tgid)
 		return 0;
-	for (u32 i = 0; i < WIRE_MAX_WATCHED; i++)
-		if (watched[i].addr == addr)
-			return place_hit(watched[i].place);
-	return 0;
+	for (i = 0; i < WIRE_MAX_WATCHED && watched[i].addr != addr; i++)
+		;
+	return i < WIRE_MAX_WATCHED ? place_hit(watched[i].place) : 0;
 }
 
 #endif

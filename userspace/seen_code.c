@@ -171,35 +171,33 @@ const struct seen_code *seen_codes__get(struct seen_codes *codes, uint64_t addr,
 	return c;
 }
 
-uint32_t seen_code__offset(const struct seen_code *c, uint64_t instr)
+/* The instruction that stands there, or NULL. */
+static const struct pycode_instr *find(const struct seen_code *c, uint64_t instr)
 {
 	const struct pycode *code = c->code;
 	uint64_t offset;
+	int i;
 
 	if (!code)
-		return PYCODE_NO_TARGET;
+		return NULL;
 	if (code->minor >= 11)
 		offset = instr - code->units;
 	else /* f_lasti, of which 3.10 counts code units */
 		offset = code->minor == 10 ? instr * 2 : instr;
-	return offset < code->nbytes ? (uint32_t)offset : PYCODE_NO_TARGET;
+	i = offset < UINT32_MAX ? pycode__find(code, (uint32_t)offset) : -ENOENT;
+	return i < 0 ? NULL : &code->instrs[i];
 }
 
 uint32_t seen_code__line(const struct seen_code *c, uint64_t instr)
 {
-	uint32_t offset = seen_code__offset(c, instr), line = 0;
+	const struct pycode_instr *i = find(c, instr);
 
-	if (offset != PYCODE_NO_TARGET)
-		line = pycode__line(c->code, offset);
-	return line;
+	return i ? i->line : 0;
 }
 
 uint32_t seen_code__arg(const struct seen_code *c, uint64_t instr)
 {
-	uint32_t offset = seen_code__offset(c, instr);
+	const struct pycode_instr *i = find(c, instr);
 
-	for (size_t i = 0; offset != PYCODE_NO_TARGET && i < c->code->ninstrs; i++)
-		if (c->code->instrs[i].offset == offset)
-			return c->code->instrs[i].arg;
-	return 0;
+	return i ? i->arg : 0;
 }

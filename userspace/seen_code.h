@@ -36,7 +36,4 @@ uint32_t seen_code__line(const struct seen_code *code, uint64_t instr);
 /* The argument of that instruction; 0 unknown. */
 uint32_t seen_code__arg(const struct seen_code *code, uint64_t instr);
 
-/* Its offset in bytes from the first code unit; PYCODE_NO_TARGET where it lies outside. */
-uint32_t seen_code__offset(const struct seen_code *code, uint64_t instr);
-
 #endif
