@@ -176,56 +176,16 @@ static void decode_stack(struct seen_decoder *d, const struct record *r, struct 
 	out->stack_cut = r->event.flags & WIRE_SEEN_STACK_CUT;
 }
 
-static bool is_argument(const struct wire_root *root)
+/* The name under which a root is shown; NULL: it has none. */
+static const char *name_of(const struct seen_decoder *d, const struct wire_root *root, const struct seen_code *c)
 {
-	return root->operand & WIRE_ROOT_ARG;
-}
-
-/* To 3.10 an argument that a nested function uses is in a cell from the start on, and its own place is empty: the root of
- * that cell, or NULL. */
-static const struct wire_root *in_cell(const struct record *r, const struct seen_code *c, size_t i)
-{
-	const size_t at = r->roots[i].operand & ~WIRE_ROOT_ARG;
-
-	for (size_t k = i + 1; k < r->event.nroots; k++) {
-		size_t cell = r->roots[k].operand & ~WIRE_ROOT_ARG;
-
-		if (is_argument(&r->roots[k]) && cell < c->code->nlocals && at < c->code->nlocals &&
-		    c->code->cell[cell] && !strcmp(c->code->locals[cell], c->code->locals[at]))
-			return &r->roots[k];
-	}
-	return NULL;
-}
-
-static size_t arguments(const struct pycode *code)
-{
-	return (size_t)code->argcount + code->kwonlyargcount + !!(code->flags & 4) + !!(code->flags & 8);
-}
-
-/* Which of the roots is shown in place of root `i`, and under which name. NULL: none. */
-static const struct wire_root *choose(const struct seen_decoder *d, const struct record *r, const struct seen_code *c,
-				      size_t i, const char **name)
-{
-	const struct wire_root *root = &r->roots[i], *cell;
 	size_t at = root->operand & ~WIRE_ROOT_ARG;
 
-	*name = NULL;
-	if (!is_argument(root)) {
-		if (root->operand < WIRE_MAX_OPERANDS && d->source.operand_name)
-			*name = d->source.operand_name(root->operand, d->source.ctx);
-		return root;
-	}
-	*name = "?";
-	if (!c || !c->code || !c->names || at >= c->code->nlocals)
-		return root;
-	if (at >= arguments(c->code))
-		return NULL;
-	*name = c->names[at];
-	if (root->status == WIRE_ROOT_UNBOUND) {
-		cell = in_cell(r, c, i);
-		return cell ? cell : root;
-	}
-	return root;
+	if (root->operand & WIRE_ROOT_ARG)
+		return c && c->names && at < c->code->nlocals ? c->names[at] : "?";
+	return root->operand < WIRE_MAX_OPERANDS && d->source.operand_name
+		       ? d->source.operand_name(root->operand, d->source.ctx)
+		       : NULL;
 }
 
 /* A call's result or exception may come in two roots; see trace_return and trace_exception of the programs. */
@@ -244,23 +204,19 @@ static struct value *decode_result(struct seen_decoder *d, const struct record *
 static int decode_values(struct seen_decoder *d, const struct record *r, const struct snapshot *s,
 			 const struct seen_code *c)
 {
-	const struct wire_root *root;
-	const char *name;
+	bool result = r->event.nroots && r->roots[0].operand == WIRE_ROOT_RESULT;
 
-	if (r->event.nroots && r->roots[0].operand == WIRE_ROOT_RESULT) {
-		d->shown[0] = (struct seen_value){ NULL, decode_result(d, r, s, c) };
-		d->nshown = 1;
-		return d->shown[0].value ? 0 : -ENOMEM;
-	}
-	for (size_t i = 0; i < r->event.nroots; i++) {
-		root = choose(d, r, c, i, &name);
-		if (!root)
-			continue;
-		d->shown[d->nshown].name = name;
-		d->shown[d->nshown].value =
-			value__decode(d->values, s, root->obj, root->status, name ? name + strspn(name, "*") : NULL);
-		if (!d->shown[d->nshown++].value)
+	for (size_t i = 0; i < (result ? 1 : r->event.nroots); i++) {
+		const char *name = result ? NULL : name_of(d, &r->roots[i], c);
+		/* Names that look like secrets' have no stars before them. */
+		const char *plain = name ? name + strspn(name, "*") : NULL;
+
+		d->shown[i].name = name;
+		d->shown[i].value = result ? decode_result(d, r, s, c)
+					   : value__decode(d->values, s, r->roots[i].obj, r->roots[i].status, plain);
+		if (!d->shown[i].value)
 			return -ENOMEM;
+		d->nshown = i + 1;
 	}
 	return 0;
 }
