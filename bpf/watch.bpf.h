@@ -22,7 +22,7 @@ u32 watch_tgid;	  /* its id */
 u32 watch_epoch;  /* counts the turns: what is known of frames from earlier ones is worth nothing */
 u32 watch_times;  /* lines are timed, and no events sent */
 u32 watch_bare;	  /* lines without variables are events too */
-u32 watch_hit_ns; /* what a hit adds to the time between two */
+u32 watch_hit_ns; /* what a watchpoint adds to the time between two */
 
 /* Where a frame was seen last. */
 struct mark {
@@ -31,7 +31,7 @@ struct mark {
 	u32 epoch;
 	u32 tid;
 	u32 pad;
-	u64 hits; /* the thread's, when the line began to be timed */
+	u64 ours_ns; /* the thread's, when the line began to be timed */
 	u64 since_ns;
 	u64 spent_ns; /* before it paused */
 };
@@ -45,7 +45,7 @@ struct { /* frame | slot << 48; what falls out of it is unknown again */
 
 struct watcher {
 	u64 tstate;
-	u64 hits;
+	u64 ours_ns; /* what its hits have cost */
 };
 
 struct { /* tid */
@@ -99,10 +99,12 @@ struct place_hit {
 	const struct wire_build *b;
 	u64 frame;
 	u64 now;
-	u64 hits; /* of the thread, this one included */
+	u64 ours_ns; /* of the thread, this hit included */
 	u64 tstate;
 	u32 place;
 	u32 tid;
+	u64 previous;		  /* the caller's frame */
+	u16 left, entered, ended; /* windows + 1 that are to be told of, in this order, or 0 */
 };
 
 /* Finds the frame that the running thread is in, if it runs the code of the place. Its address, or 0. */
@@ -133,12 +135,12 @@ static long operands_step(u64 i, struct operands_walk *w)
 {
 	if (i >= w->n)
 		return 1;
-	seen_operand(w->e, w->b, w->v, w->frame, window_operands[(w->first + i) & (WIRE_MAX_OPERANDS - 1)]);
+	seen_operand(w->e, w->v, w->frame, window_operands[(w->first + i) & (WIRE_MAX_OPERANDS - 1)]);
 	return 0;
 }
 
-/* Tells of a line that is entered or left. */
-static __noinline int window_tell(const struct place_hit *hit, u16 kind, u32 window)
+/* Begins the event of a line that is entered or left; its values are there, but not what they lead to. NULL: there is none. */
+static __noinline struct seen *window_begin(struct place_hit *hit, u16 kind, u32 window)
 {
 	struct operands_walk w = { .b = hit->b, .frame = hit->frame };
 	const struct wire_window *win = &windows[window & (WIRE_MAX_WINDOWS - 1)];
@@ -149,34 +151,32 @@ static __noinline int window_tell(const struct place_hit *hit, u16 kind, u32 win
 	w.first = kind == WIRE_SEEN_BEFORE ? win->before : win->after;
 	w.n = kind == WIRE_SEEN_BEFORE ? win->nbefore : win->nafter;
 	if (!w.n && !watch_bare)
-		return 0;
+		return NULL;
 	seen_count(hits);
-	truth = seen_cond(w.b, w.v, watch_slot, w.frame);
+	truth = seen_cond(w.v, watch_slot, w.frame);
 	if (truth == COND_FALSE) {
 		seen_count(unmatched);
-		return 0;
+		return NULL;
 	}
 	if (!seen_admit(watch_slot) || frame_head_read(w.b, watch_slot, w.frame, &head))
-		return 0;
+		return NULL;
 	w.e = seen_begin(watch_slot, kind, w.frame, head.code);
 	if (!w.e)
-		return 0;
+		return NULL;
 	w.e->event.window = window;
 	w.e->event.time_ns = hit->now;
 	w.e->event.globals = read_u64(w.frame + w.b->frame_globals);
 	if (truth == COND_UNDECIDED)
 		w.e->event.flags |= WIRE_SEEN_UNDECIDED;
 	bpf_loop(WIRE_SNAP_ROOTS, operands_step, &w, 0);
-	seen_stack(w.e, w.b, head.previous);
-	seen_walk(w.e, w.v);
-	seen_send(w.e);
-	return 0;
+	hit->previous = head.previous;
+	return w.e;
 }
 
 /* Time in a line ends, for good or because a generator yields in it. */
 static __always_inline void mark_spend(struct mark *mark, const struct place_hit *hit)
 {
-	u64 ours = (hit->hits - mark->hits) * watch_hit_ns, spent = hit->now - mark->since_ns;
+	u64 ours = hit->ours_ns - mark->ours_ns, spent = hit->now - mark->since_ns;
 
 	if (mark->since_ns)
 		mark->spent_ns += spent > ours ? spent - ours : 0;
@@ -186,15 +186,18 @@ static __always_inline void mark_spend(struct mark *mark, const struct place_hit
 static __always_inline void mark_time(struct mark *mark, const struct place_hit *hit)
 {
 	mark->since_ns = hit->now;
-	mark->hits = hit->hits;
+	mark->ours_ns = hit->ours_ns;
 }
 
-static __always_inline void window_leave(struct mark *mark, const struct place_hit *hit)
+static __always_inline void window_leave(struct mark *mark, struct place_hit *hit)
 {
 	struct wire_window *win = &windows[(mark->window - 1) & (WIRE_MAX_WINDOWS - 1)];
 
 	if (!watch_times) {
-		window_tell(hit, WIRE_SEEN_AFTER, mark->window - 1);
+		if (hit->entered == mark->window)
+			hit->ended = mark->window;
+		else
+			hit->left = mark->window;
 		return;
 	}
 	mark_spend(mark, hit);
@@ -206,14 +209,14 @@ static __always_inline void window_leave(struct mark *mark, const struct place_h
 		win->max_ns = mark->spent_ns;
 }
 
-static __always_inline void window_enter(struct mark *mark, const struct place_hit *hit, u32 window)
+static __always_inline void window_enter(struct mark *mark, struct place_hit *hit)
 {
 	if (watch_times) {
-		windows[window & (WIRE_MAX_WINDOWS - 1)].hits++;
+		windows[(mark->window - 1) & (WIRE_MAX_WINDOWS - 1)].hits++;
 		mark->spent_ns = 0;
 		mark_time(mark, hit);
 	} else {
-		window_tell(hit, WIRE_SEEN_BEFORE, window);
+		hit->entered = mark->window;
 	}
 }
 
@@ -232,9 +235,7 @@ static __noinline int place_step(struct place_hit *hit)
 	step = &place_steps[(from * WIRE_MAX_PLACES + hit->place) & (2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES - 1)];
 	if (step->flags & WIRE_STEP_UNSURE)
 		mark->window = 0;
-	if (mark->window && step->flags & WIRE_STEP_PAUSES && watch_times)
-		mark_spend(mark, hit);
-	if (mark->window && step->flags & WIRE_STEP_RESUMES && watch_times)
+	if (mark->window && watch_times && step->flags & WIRE_STEP_RESUMES)
 		mark_time(mark, hit);
 	if (step->leaves) {
 		if (mark->window == step->leaves)
@@ -242,8 +243,16 @@ static __noinline int place_step(struct place_hit *hit)
 		mark->window = 0;
 	}
 	if (step->enters) {
-		window_enter(mark, hit, step->enters - 1);
 		mark->window = step->enters;
+		window_enter(mark, hit);
+	}
+	if (mark->window && watch_times && step->flags & WIRE_STEP_PAUSES)
+		mark_spend(mark, hit);
+	if (step->flags & WIRE_STEP_ENDS) {
+		if (step->enters)
+			window_leave(mark, hit);
+		bpf_map_delete_elem(&marks, &key);
+		return 0;
 	}
 	mark->place = hit->place;
 	mark->epoch = watch_epoch;
@@ -253,30 +262,53 @@ static __noinline int place_step(struct place_hit *hit)
 	return 0;
 }
 
+/* What is known of the running thread, the hit's cost added; NULL: no room. */
+static __noinline struct watcher *watcher_enter(u32 tid, u32 cost_ns)
+{
+	struct watcher *known = bpf_map_lookup_elem(&watchers, &tid), fresh = {};
+
+	if (!known) {
+		bpf_map_update_elem(&watchers, &tid, &fresh, BPF_ANY);
+		known = bpf_map_lookup_elem(&watchers, &tid);
+	}
+	if (known)
+		known->ours_ns += cost_ns;
+	return known;
+}
+
 /* The running thread executes a place. */
-static __noinline int place_hit(u32 place)
+static __always_inline int place_hit(u32 place, u32 cost_ns)
 {
 	struct place_hit hit = { .b = &builds[0], .place = place & (WIRE_MAX_PLACES - 1), .now = bpf_ktime_get_ns() };
-	struct watcher *known, fresh = {};
+	struct watcher *watcher;
 
 	hit.tid = (u32)bpf_get_current_pid_tgid();
-	known = bpf_map_lookup_elem(&watchers, &hit.tid);
-	if (!known) {
-		bpf_map_update_elem(&watchers, &hit.tid, &fresh, BPF_ANY);
-		known = bpf_map_lookup_elem(&watchers, &hit.tid);
-		if (!known) {
-			seen_count(lost);
-			return 0;
-		}
+	watcher = watcher_enter(hit.tid, cost_ns);
+	if (!watcher) {
+		seen_count(lost);
+		return 0;
 	}
-	hit.hits = ++known->hits;
-	hit.tstate = known->tstate;
+	hit.ours_ns = watcher->ours_ns;
+	hit.tstate = watcher->tstate;
 	hit.frame = place_frame(&hit);
-	known->tstate = hit.tstate;
-	if (hit.frame)
-		place_step(&hit);
-	else
+	watcher->tstate = hit.tstate;
+	if (!hit.frame) {
 		seen_count(strays);
+		return 0;
+	}
+	place_step(&hit);
+	/* Here, not where it is found out: calls may be nested eight deep only. */
+	for (u32 i = 0; i < 3; i++) {
+		u16 window = i == 0 ? hit.left : i == 1 ? hit.entered : hit.ended;
+		struct seen *e = window ? window_begin(&hit, i == 1 ? WIRE_SEEN_BEFORE : WIRE_SEEN_AFTER, window - 1)
+					: NULL;
+
+		if (!e)
+			continue;
+		seen_stack(e, hit.b, hit.previous);
+		seen_walk(e, &value_layouts[hit.b->index & (WIRE_MAX_BUILDS - 1)]);
+		seen_send(e);
+	}
 	return 0;
 }
 
@@ -287,7 +319,7 @@ static __always_inline int watch_hit(u64 addr)
 		return 0;
 	for (u32 i = 0; i < WIRE_MAX_WATCHED; i++)
 		if (watched[i].addr == addr)
-			return place_hit(watched[i].place);
+			return place_hit(watched[i].place, watch_hit_ns);
 	return 0;
 }
 

@@ -169,19 +169,24 @@ static bool is_wanted(const struct inspect *s, const struct places_window *w)
 }
 
 /* The lines that are wanted, malloc'ed; *n 0: all. */
-static int read_lines(const struct inspect *s, uint32_t **lines, size_t *n)
+static int read_lines(const struct inspect *s, uint32_t **out, size_t *n)
 {
+	struct lines *wanted = NULL;
 	uint32_t *has = NULL;
 	size_t nhas = 0;
 	int err;
 
-	*lines = NULL;
+	*out = NULL;
 	*n = 0;
-	if (places__lines(s->code, &has, &nhas))
-		return diag_error(-ENOMEM, "out of memory");
-	err = s->opts.lines ? lines__parse(s->opts.lines, lines, n) : 0;
-	if (!err && s->opts.lines)
-		err = lines__check(*lines, n, has, nhas, s->name);
+	if (!s->opts.lines)
+		return 0;
+	err = lines__parse(s->opts.lines, &wanted);
+	if (err)
+		return err;
+	err = places__lines(s->code, &has, &nhas);
+	err = err ? diag_error(err, "the bytecode of %s cannot be followed", s->name)
+		  : lines__select(wanted, s->name, has, nhas, out, n);
+	lines__free(wanted);
 	free(has);
 	return err;
 }
@@ -190,14 +195,13 @@ static int check_names(const struct inspect *s)
 {
 	size_t n = 0;
 	char **names = NULL;
-	int err = 0;
+	int err;
 
 	if (s->opts.mode != INSPECT_VAR)
 		return 0;
 	if (places__names(s->code, &names, &n))
 		return diag_error(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < s->opts.nnames && !err; i++)
-		err = lines__check_name(s->opts.names[i], (const char *const *)names, n, s->name);
+	err = names__check(s->opts.names, s->opts.nnames, s->name, names, n);
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);

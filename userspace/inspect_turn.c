@@ -44,6 +44,7 @@ static void fill_steps(struct inspect *s, const struct inspect_group *g)
 					.enters = step.unsure ? 0 : (uint16_t)window_of(s->places, step.enters),
 					.flags = (uint16_t)((step.pauses ? WIRE_STEP_PAUSES : 0) |
 							    (step.resumes ? WIRE_STEP_RESUMES : 0) |
+							    (step.ends ? WIRE_STEP_ENDS : 0) |
 							    (step.unsure ? WIRE_STEP_UNSURE : 0)),
 				};
 		}
