@@ -2,6 +2,7 @@
  * The entry points of the BPF programs. Each finds its site, thread and build and hands over to the core; nothing is
  * decided here.
  */
+#include "place.bpf.h"
 #include "tree.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -21,16 +22,26 @@ struct hit {
 	u64 frame;
 };
 
+static __always_inline u64 hit_tstate(const struct hit *h)
+{
+	return h->site->tstate_reg != WIRE_REG_NONE ? reg_get(h->ctx, h->site->tstate_reg)
+						    : tstate_running(h->thr, h->b, h->frame);
+}
+
 /* Whether the running thread has an exception set. */
 static __always_inline int exception_set(const struct hit *h)
 {
-	u64 tstate;
-
 	if (h->site->outcome != WIRE_OUTCOME_ASK)
 		return h->site->outcome == WIRE_OUTCOME_RAISED;
-	tstate = h->site->tstate_reg != WIRE_REG_NONE ? reg_get(h->ctx, h->site->tstate_reg)
-						      : tstate_running(h->thr, h->b, h->frame);
-	return read_u64(tstate + h->b->tstate_exc) != 0;
+	return read_u64(hit_tstate(h) + h->b->tstate_exc) != 0;
+}
+
+static __always_inline void close(const struct hit *h, struct wire_frame *rec, int raised, u64 now)
+{
+	frame_close(h->thr, rec, raised, now);
+	if (unlikely(rec->call))
+		trace_end(h->thr, h->b, rec, h->frame, raised ? hit_tstate(h) : 0);
+	frame_forget(h->thr, h->frame);
 }
 
 enum generator_step {
@@ -108,7 +119,7 @@ static __always_inline void on_yield(const struct hit *h)
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
 		return;
 	*ours_of(h->thr) += match_ns;
-	frame_suspend(h->thr, rec, bpf_ktime_get_ns());
+	frame_suspend(h->thr, h->b, h->frame, rec, bpf_ktime_get_ns());
 }
 
 /* Under the JIT: the end of a call whose start was hidden is where it is counted. */
@@ -134,7 +145,7 @@ static __noinline void end_of_hidden(const struct hit *h, struct wire_frame *rec
 	if (!rec)
 		return;
 	frame_open(h->thr, h->b, rec, head.code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
-	frame_close(h->thr, h->frame, rec, raised, now);
+	close(h, rec, raised, now);
 }
 
 /* Whether an end was of a call whose start ought to have been seen: that of a matching function, whose caller started
@@ -183,7 +194,7 @@ static __always_inline void on_end(const struct hit *h)
 	if (h->site->kind == WIRE_SITE_USDT_RETURN && rec->generator && !raised &&
 	    resume_place(h->b, frame_instr(h->b, h->frame))) {
 		if (rec->state == WIRE_FRAME_ACTIVE)
-			frame_suspend(h->thr, rec, now);
+			frame_suspend(h->thr, h->b, h->frame, rec, now);
 		return;
 	}
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
@@ -197,7 +208,7 @@ static __always_inline void on_end(const struct hit *h)
 		rec->resume_ns = now;
 		rec->ours0 = *ours_of(h->thr);
 	}
-	frame_close(h->thr, h->frame, rec, raised, now);
+	close(h, rec, raised, now);
 }
 
 /* To 3.10, where the evaluation function is left, by return, yield or exception. */
@@ -213,9 +224,9 @@ static __always_inline void on_leave(const struct hit *h)
 	*ours_of(h->thr) += match_ns;
 	raised = exception_set(h);
 	if (rec->generator && !raised && frame_yielded(h->b, h->frame))
-		frame_suspend(h->thr, rec, now);
+		frame_suspend(h->thr, h->b, h->frame, rec, now);
 	else
-		frame_close(h->thr, h->frame, rec, raised, now);
+		close(h, rec, raised, now);
 }
 
 /* All sites: one program, so that one link holds them all, which attaches and detaches at once. */
@@ -226,7 +237,7 @@ int probe(struct pt_regs *ctx)
 	struct hit h = { .ctx = ctx, .site = site };
 	u64 key;
 
-	h.thr = thread_enter(site);
+	h.thr = thread_enter(site->cost_ns);
 	if (!h.thr)
 		return 0;
 	h.b = &builds[site->build & (WIRE_MAX_BUILDS - 1)];
@@ -263,6 +274,14 @@ int probe(struct pt_regs *ctx)
 		return 0;
 	}
 	return 0;
+}
+
+SEC("uprobe")
+int handler(struct pt_regs *ctx)
+{
+	const struct wire_handler *h = &handlers[bpf_get_attach_cookie(ctx) & (WIRE_MAX_HANDLERS - 1)];
+
+	return handler_hit(h, reg_get(ctx, h->instr_reg) + h->instr_by);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -328,4 +347,10 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	if (!task->signal->live.counter)
 		bpf_map_delete_elem(&tgids, &tgid);
 	return 0;
+}
+
+SEC("perf_event")
+int watch(struct bpf_perf_event_data *ctx)
+{
+	return watch_hit(ctx->addr);
 }

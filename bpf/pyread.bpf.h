@@ -128,6 +128,12 @@ static __always_inline u64 frame_instr(const struct wire_build *b, u64 frame)
 	return read_u64(frame + b->frame_instr);
 }
 
+/* Where a frame of any version stands: its instruction, to 3.10 f_lasti. */
+static __always_inline u64 frame_stands(const struct wire_build *b, u64 frame)
+{
+	return b->frame_instr >= 0 ? frame_instr(b, frame) : (u64)(s64)(s32)read_u32(frame + b->frame_lasti);
+}
+
 /* Where the RESUME instruction at `instr` stands, by its argument: 0 at a start. The argument stays when another opcode
  * takes the place of RESUME, for a debugger's sake; that of instructions which need none is 0. */
 static __always_inline s32 resume_place(const struct wire_build *b, u64 instr)

@@ -70,11 +70,15 @@ struct wire_build {
 	s32 unicode_ascii_data;
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc, tstate_current_frame, tstate_next, interp_tstate_head;
+	s32 tstate_thread_id, tstate_frame, tstate_cframe, cframe_current_frame;
 	s32 ob_type;
 	s32 resume_mask;    /* bits of RESUME's argument that tell where it stands */
 	s32 resume_creates; /* those of a generator expression before it makes its generator */
 	s32 frame_builtins, frame_owner_generator, code_bytes;
 	s32 runtime_interp_head, interp_next, interp_id, interp_builtins, interp_jit;
+	u32 index; /* its own, in builds[] */
+	s32 code_consts;
+	s32 op_return_const, op_return_const_monitored, op_extended_arg; /* opcodes; -1: this version has none */
 	u32 yields_live; /* suspensions are seen: generators that start now can be timed */
 	u64 code_type;	 /* virtual address of PyCode_Type */
 	u64 runtime;	 /* of _PyRuntime */
@@ -138,6 +142,7 @@ struct wire_frame {
 	u64 resume_ns; /* start of the slice that runs, or of the only one */
 	u64 active_ns; /* sum of the slices before, corrected */
 	u64 ours0;     /* the cost of all of the thread's hits up to resume_ns */
+	u64 call;      /* its number, where userspace was told of its start; else 0 */
 };
 
 /* A place in the call tree. Roots of threads: parent = WIRE_NODE_THREAD | slot, func = tid. */

@@ -128,6 +128,26 @@ static void patterns(void)
 		write_seed("pattern", "set", i, seeds[i].text, seeds[i].n - 1);
 }
 
+static void conditions(void)
+{
+	static const struct {
+		const char *text;
+		size_t n;
+	} seeds[] = {
+#define SEED(text) { text, sizeof(text) }
+		SEED("n > 10 and user.name == \"x\"\0\x80\x81"),
+		SEED("not (a or b) and -1 < c <= 0x_1f is not None\0\1\2\3"),
+		SEED("a == 'it\\'s\\x41\\u00e9\\101\\n' or b != 1_0.5e-3 or c is True\0\4\7\1"),
+		SEED("((((a)))) == b.c.d.e or 9223372036854775807 >= a or not not '' or 1 < 2\0\3\5"),
+		SEED("a = 3"),
+		SEED("a in b[0] + f(x) && !c"),
+#undef SEED
+	};
+
+	for (unsigned i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++)
+		write_seed("cond", "text", i, seeds[i].text, seeds[i].n - 1);
+}
+
 static void maps(void)
 {
 	static const char text[] =
@@ -296,6 +316,7 @@ int main(int argc, char **argv)
 	site_images();
 	code();
 	patterns();
+	conditions();
 	maps();
 	process_images();
 	return 0;

@@ -1,0 +1,170 @@
+/*
+ * trace: what is told of each call, beside its being counted: an event where it starts, ends, yields and goes on, with its
+ * arguments, its result or its exception. A call whose start was not told, because the condition or a limit was against it,
+ * has no later events either.
+ */
+#ifndef PYLU_TRACE_BPF_H
+#define PYLU_TRACE_BPF_H
+
+#include "cond.bpf.h"
+#include "snap.bpf.h"
+
+#define OPCODE(unit) ((unit)&0xff) /* a code unit is the opcode, then its argument */
+#define ARGUMENT(unit) ((unit) >> 8)
+
+u32 tracing;	   /* enum wire_tracing; looked at for matching functions only */
+u64 next_call = 1; /* number of a call; 0 is none */
+
+/* Starts an event of a call that is open. */
+static __always_inline struct seen *trace_begin(const struct thread_state *thr, const struct wire_build *b,
+						const struct wire_frame *rec, u64 frame, u16 kind)
+{
+	struct seen *e = seen_begin(thr->slot, kind, frame, rec->code);
+
+	if (!e)
+		return NULL;
+	e->event.func = rec->func;
+	e->event.instr = frame_stands(b, frame);
+	e->event.globals = read_u64(frame + b->frame_globals);
+	return e;
+}
+
+/* The time that the telling took is none of the target's. */
+static __always_inline void trace_cost(const struct thread_state *thr, u64 begin)
+{
+	*ours_of(thr) += bpf_ktime_get_ns() - begin;
+}
+
+/* A call starts; `caller` is the frame above. Calls of a function of which userspace has not decided yet are told without
+ * limits: there are few of them, and it drops what does not match. */
+__noinline int trace_call(struct thread_state *thr, const struct wire_build *b, struct wire_frame *rec, u64 frame,
+			  u64 caller)
+{
+	const struct wire_value_layout *v;
+	u64 begin = bpf_ktime_get_ns();
+	struct seen *e;
+	int truth;
+
+	if (!thr || !b || !rec || tracing != WIRE_TRACING_CALLS)
+		return 0;
+	v = &value_layouts[b->index & (WIRE_MAX_BUILDS - 1)];
+	seen_count(hits);
+	truth = seen_cond(v, thr->slot, frame);
+	if (truth == COND_FALSE) {
+		seen_count(unmatched);
+		goto out;
+	}
+	if (func_state[rec->func & (WIRE_MAX_FUNCS - 1)] & WIRE_FUNC_MATCH && !seen_admit(thr->slot))
+		goto out;
+	e = trace_begin(thr, b, rec, frame, WIRE_SEEN_CALL);
+	if (!e)
+		goto out;
+	if (truth == COND_UNDECIDED)
+		e->event.flags |= WIRE_SEEN_UNDECIDED;
+	rec->call = e->event.call = __sync_fetch_and_add(&next_call, 1);
+	e->event.time_ns = rec->start_ns;
+	seen_args(e, b, v, frame, 0);
+	seen_stack(e, b, caller);
+	seen_walk(e, v);
+	seen_send(e);
+out:
+	trace_cost(thr, begin);
+	return 0;
+}
+
+/* What is returned is the only thing on the value stack, or was: it is popped, but left in its place. */
+static __always_inline u64 trace_returned(const struct wire_build *b, const struct wire_value_layout *v, u64 frame,
+					  u64 code)
+{
+	u64 n;
+
+	if (v->code_nlocalsplus >= 0)
+		n = read_u32(code + v->code_nlocalsplus);
+	else
+		n = read_u32(code + v->code_nlocals) + read_u64(read_u64(code + v->code_cellvars) + v->ob_size) +
+		    read_u64(read_u64(code + v->code_freevars) + v->ob_size);
+	return read_u64(frame + v->frame_localsplus + 8 * n) & ~(u64)v->stackref_tag;
+}
+
+/* RETURN_CONST (3.12, 3.13) has what is returned among the code's constants. Whether what looks like an EXTENDED_ARG before
+ * it is one, userspace knows: it gets both. */
+__noinline int trace_return(struct seen *e, const struct wire_build *b, const struct wire_value_layout *v)
+{
+	u16 units[2] = {};
+	u64 consts, n;
+
+	if (!e || !b || !v)
+		return 0;
+	if (b->op_return_const < 0 || bpf_probe_read_user(units, sizeof(units), (void *)(e->event.instr - 2)) ||
+	    (OPCODE(units[1]) != b->op_return_const && OPCODE(units[1]) != b->op_return_const_monitored)) {
+		seen_value(e, trace_returned(b, v, e->event.frame, e->event.code), WIRE_ROOT_RESULT, WIRE_ROOT_VALUE);
+		return 0;
+	}
+	consts = read_u64(e->event.code + b->code_consts);
+	n = ARGUMENT(units[1]);
+	seen_value(e, read_u64(consts + v->tuple_items + 8 * n), WIRE_ROOT_RESULT, WIRE_ROOT_VALUE);
+	n |= (u64)ARGUMENT(units[0]) << 8;
+	if (OPCODE(units[0]) == b->op_extended_arg && n < read_u64(consts + v->ob_size))
+		seen_value(e, read_u64(consts + v->tuple_items + 8 * n), WIRE_ROOT_RESULT, WIRE_ROOT_VALUE);
+	return 0;
+}
+
+/* To 3.11 what is set may be no exception yet, but its arguments, or nothing; then its type is told too. */
+static __always_inline void trace_exception(struct seen *e, const struct wire_build *b,
+					    const struct wire_value_layout *v, u64 tstate)
+{
+	u64 value = read_u64(tstate + v->tstate_exc_value), type;
+
+	type = value ? read_u64(read_u64(value + v->ob_type) + v->type_flags) & TPFLAGS_BASE_EXC : 0;
+	seen_value(e, value, WIRE_ROOT_RESULT, value ? WIRE_ROOT_VALUE : WIRE_ROOT_UNBOUND);
+	if (!type && b->tstate_exc != v->tstate_exc_value)
+		seen_value(e, read_u64(tstate + b->tstate_exc), WIRE_ROOT_RAISED_TYPE, WIRE_ROOT_VALUE);
+}
+
+/* A call whose start was told has ended; `tstate` is the thread state where it raised, else 0. */
+__noinline int trace_end(struct thread_state *thr, const struct wire_build *b, const struct wire_frame *rec, u64 frame,
+			 u64 tstate)
+{
+	const struct wire_value_layout *v;
+	u64 begin = bpf_ktime_get_ns();
+	struct seen *e;
+
+	if (!thr || !b || !rec)
+		return 0;
+	v = &value_layouts[b->index & (WIRE_MAX_BUILDS - 1)];
+	e = trace_begin(thr, b, rec, frame, tstate ? WIRE_SEEN_RAISE : WIRE_SEEN_RETURN);
+	if (e) {
+		e->event.call = rec->call;
+		e->event.duration_ns = rec->active_ns;
+		if (rec->untimed)
+			e->event.flags |= WIRE_SEEN_PARTIAL;
+		if (tstate)
+			trace_exception(e, b, v, tstate);
+		else
+			trace_return(e, b, v);
+		seen_walk(e, v);
+		seen_send(e);
+	}
+	trace_cost(thr, begin);
+	return 0;
+}
+
+/* A generator goes on, or yields. */
+__noinline int trace_step(struct thread_state *thr, const struct wire_build *b, const struct wire_frame *rec, u64 frame,
+			  u32 kind)
+{
+	u64 begin = bpf_ktime_get_ns();
+	struct seen *e;
+
+	if (!thr || !b || !rec)
+		return 0;
+	e = trace_begin(thr, b, rec, frame, kind);
+	if (e) {
+		e->event.call = rec->call;
+		seen_send(e);
+	}
+	trace_cost(thr, begin);
+	return 0;
+}
+
+#endif
