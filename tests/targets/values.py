@@ -344,6 +344,7 @@ def errors():
         same(error)
     if sys.version_info >= (3, 11):
         same(ExceptionGroup('two', [ValueError(1), TypeError('t')]))  # noqa: F821
+    shown(ValueError(1), 'ValueError(...)', depth=0)
     shown(ValueError(*range(100)), 'ValueError(0, 1, ... 98 more)', items=2)
 
 
@@ -363,7 +364,7 @@ def callables():
     shown([].append, '<built-in method append of list object>')
     shown(math.sin, '<built-in function sin>')
     shown(dict.fromkeys, '<built-in method fromkeys of type object>')
-    shown(Plain(a=1).method, '<bound method Plain.method of <__main__.Plain a=1>>')
+    shown(Plain(a=1).method, '<bound method Plain.method of <__main__.Plain ...>>')
     for value in (int, Plain, Outer.Inner, collections.OrderedDict, ValueError, type, abc.ABCMeta, datetime.date, object, type(None)):
         same(value)
     shown(Color, "<enum '__main__.Color'>")
@@ -380,6 +381,7 @@ def others():
     for value in (range(3), range(1, 5), range(0, 10, 2), range(5, 0, -1), range(2**70), slice(1), slice(1, 2), slice(None, None, -1),
                   slice('a', [1])):
         same(value)
+    shown(range(10**20), 'range(...)', depth=0)
     for value in (datetime.date(2024, 2, 29), datetime.datetime(2024, 1, 2, 3, 4), datetime.datetime(2024, 1, 2, 3, 4, 5),
                   datetime.datetime(2024, 1, 2, 3, 4, 0, 6), datetime.time(1, 2), datetime.time(1, 2, 3, 4), datetime.timedelta(),
                   datetime.timedelta(1, 2, 3), datetime.timedelta(-1, 5), datetime.timedelta(microseconds=1)):
@@ -457,7 +459,7 @@ def jsons():
     as_json(outside, {'type': 'function', 'repr': '<function __main__.outside>'})
     as_json(int, {'type': 'type', 'repr': "<class 'int'>"})
     as_json(types.CellType(1), {'type': 'cell', 'value': 1})
-    as_json(Plain(a=1).method, {'type': 'method', 'name': 'Plain.method', 'self': {'type': '__main__.Plain', 'attrs': {'a': 1}}})
+    as_json(Plain(a=1).method, {'type': 'method', 'name': 'Plain.method', 'self': {'type': '__main__.Plain', 'attrs': {}, 'cut': True}})
     again = []
     again.append(again)
     as_json(again, {'type': 'list', 'items': [{'cut': True, 'again': True}], 'total': 1})

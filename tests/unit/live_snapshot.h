@@ -23,6 +23,7 @@ struct live {
 	struct {
 		uint64_t obj;
 		unsigned level;
+		int shallow;
 	} queue[LIVE_OBJECTS];
 	size_t n;
 };
@@ -190,12 +191,12 @@ static inline void live_small(struct live *l, uint64_t obj, const struct pyobj_t
 	const uint64_t *known = l->r->sym.objects;
 	uint64_t args;
 
-	if (type->flags & TPFLAGS_EXCEPTION_SUBCLASS) {
+	if (type->flags & TPFLAGS_EXCEPTION_SUBCLASS && level < l->limits.depth) {
 		args = live_u64(l, obj + (uint64_t)lay->exc_args);
 		live_copy(l, args, (size_t)lay->tuple_items);
 		live_pointers(l, args + (uint64_t)lay->tuple_items, live_u64(l, args + (uint64_t)lay->ob_size),
 			      level + 1);
-	} else if (type->addr == known[PYOBJ_RANGE] || type->addr == known[PYOBJ_SLICE]) {
+	} else if (level < l->limits.depth && (type->addr == known[PYOBJ_RANGE] || type->addr == known[PYOBJ_SLICE])) {
 		int32_t start = type->addr == known[PYOBJ_RANGE] ? lay->range_start : lay->slice_start;
 
 		for (int i = 0; i < 3; i++)
@@ -203,12 +204,13 @@ static inline void live_small(struct live *l, uint64_t obj, const struct pyobj_t
 	} else if (type->addr == known[PYOBJ_METHOD]) {
 		live_want(l, live_u64(l, obj + (uint64_t)lay->method_func), level);
 		live_want(l, live_u64(l, obj + (uint64_t)lay->method_self), level + 1);
+		l->queue[l->n - 1].shallow = 1;
 	} else if (type->kind == KIND_FUNCTION) {
 		live_want(l, live_u64(l, obj + (uint64_t)lay->func_qualname), level + 1);
 		live_want(l, live_u64(l, obj + (uint64_t)lay->func_module), level + 1);
 	} else if (type->kind == KIND_MODULE) {
 		live_want(l, live_u64(l, obj + (uint64_t)lay->module_name), level + 1);
-	} else if (type->kind == KIND_CELL) {
+	} else if (type->kind == KIND_CELL && level < l->limits.depth) {
 		live_want(l, live_u64(l, obj + (uint64_t)lay->cell_ref), level + 1);
 	}
 }
@@ -227,7 +229,7 @@ static inline int live_is_builtin(const struct live *l, const struct pyobj_type 
 	return 0;
 }
 
-static inline void live_object(struct live *l, uint64_t obj, unsigned level)
+static inline void live_object(struct live *l, uint64_t obj, unsigned level, int shallow)
 {
 	const struct layout *lay = l->r->lay;
 	struct pyobj_type type;
@@ -254,7 +256,7 @@ static inline void live_object(struct live *l, uint64_t obj, unsigned level)
 	} else {
 		live_small(l, obj, &type, level);
 	}
-	if (level >= l->limits.depth)
+	if (level >= l->limits.depth || shallow)
 		return;
 	if (type.kind == KIND_LIST)
 		live_pointers(l, live_u64(l, obj + (uint64_t)lay->list_items), n, level + 1);
@@ -278,7 +280,7 @@ static inline void live_take(struct live *l, struct pyobj_reader *r, const struc
 		abort();
 	live_want(l, obj, 0);
 	for (size_t i = 0; i < l->n; i++)
-		live_object(l, l->queue[i].obj, l->queue[i].level);
+		live_object(l, l->queue[i].obj, l->queue[i].level, l->queue[i].shallow);
 }
 
 static inline void live_free(struct live *l)
