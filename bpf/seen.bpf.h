@@ -30,6 +30,8 @@ struct { /* not made where nothing but counts and times is asked for */
 #define SNAP_JOBS 1024	  /* things to look at; a power of two */
 #define SNAP_VISITED 1024 /* twice WIRE_SNAP_OBJECTS; a power of two */
 #define SNAP_TYPES 32	  /* a power of two */
+#define SNAP_PARTS 16	  /* a power of two */
+#define SNAP_STEPS (4 * SNAP_JOBS)
 
 /* Something that snap has still to look at. */
 struct snap_job {
@@ -39,16 +41,25 @@ struct snap_job {
 	u8 kind, depth, stride, pad;
 };
 
-/* What is kept of a type while an event is under construction. */
+/* What is kept of a type. */
 struct snap_type {
 	u64 addr;
-	u64 flags;
-	u64 basicsize, itemsize;
+	u64 flags, basicsize, itemsize, base, name;
 	s64 dictoffset;
-	u64 keys; /* shared by its instances */
+	u64 body; /* basicsize of the nearest base that is written in C, or its own */
 	u32 made; /* the event for which it was read */
 	u8 kind;
 	u8 is_type; /* it is one beyond doubt: its own type says so */
+	u8 pad[2];
+};
+
+/* Words or entries of a piece that was copied, while they are gone through. Here and not in that loop's context: the
+ * verifier would follow every value that it can have. */
+struct snap_cursor {
+	u32 at;	     /* of the next, in rest[] */
+	u32 n, want; /* that are left; of them, that are to be followed */
+	u32 stride, key;
+	u8 kind, depth;
 	u8 pad[2];
 };
 
@@ -59,11 +70,13 @@ struct seen {
 	u32 chunks;	/* where in rest[] the chunks begin */
 	u32 head, tail; /* of jobs[] */
 	u32 objects;	/* copied */
-	u32 pad;
+	u32 nparts;
 	u64 words[SEEN_WORDS];
 	struct snap_job jobs[SNAP_JOBS];
+	struct snap_job parts[SNAP_PARTS];
 	u64 visited[SNAP_VISITED]; /* address | made << 48 */
 	struct snap_type types[SNAP_TYPES];
+	struct snap_cursor cursor;
 	/* The record as it is sent. */
 	struct wire_event_seen event;
 	u8 rest[SEEN_LIMIT + 2 * WIRE_SNAP_PIECE];
@@ -88,6 +101,21 @@ u64 seen_admitted; /* against seen_config.count */
 
 #define seen_count(what) __sync_fetch_and_add(&seen_stats.what, 1)
 
+/* bpf_loop callback. */
+static long forget_step(u64 i, struct seen **e)
+{
+	(*e)->visited[i & (SNAP_VISITED - 1)] = 0;
+	return 0;
+}
+
+/* The numbers of events come round in visited[]: what is there of earlier ones must not be taken for this one's. */
+static __noinline int seen_forget(struct seen *e)
+{
+	bpf_loop(SNAP_VISITED, forget_step, &e, 0);
+	e->made++;
+	return 0;
+}
+
 /* An event of the process, or interpreter, in `slot`; the caller fills in what else there is in e->event. NULL, and counted
  * as lost, when no room is free. Must be sent or dropped. */
 static __always_inline struct seen *seen_begin(u32 slot, u16 kind, u64 frame, u64 code)
@@ -106,9 +134,11 @@ static __always_inline struct seen *seen_begin(u32 slot, u16 kind, u64 frame, u6
 	seen_count(lost);
 	return NULL;
 found:
-	e->made = (e->made + 1) & 0xffff;
+	e->made++;
+	if (!(e->made & 0xffff))
+		seen_forget(e);
 	e->end = e->chunks = 0;
-	e->head = e->tail = e->objects = 0;
+	e->head = e->tail = e->objects = e->nparts = 0;
 	__builtin_memset(&e->event, 0, sizeof(e->event));
 	e->event.type = WIRE_EVENT_SEEN;
 	e->event.slot = slot;

@@ -9,8 +9,7 @@
 #include "cond.bpf.h"
 #include "snap.bpf.h"
 
-#define TPFLAGS_BASE_EXC (1UL << 30) /* Py_TPFLAGS_BASE_EXC_SUBCLASS, Include/object.h */
-#define OPCODE(unit) ((unit)&0xff)   /* a code unit is the opcode, then its argument */
+#define OPCODE(unit) ((unit)&0xff) /* a code unit is the opcode, then its argument */
 #define ARGUMENT(unit) ((unit) >> 8)
 
 u32 tracing;	   /* enum wire_tracing; looked at for matching functions only */
@@ -50,7 +49,7 @@ __noinline int trace_call(struct thread_state *thr, const struct wire_build *b, 
 		return 0;
 	v = &value_layouts[b->index & (WIRE_MAX_BUILDS - 1)];
 	seen_count(hits);
-	truth = seen_cond(b, v, thr->slot, frame);
+	truth = seen_cond(v, thr->slot, frame);
 	if (truth == COND_FALSE) {
 		seen_count(unmatched);
 		goto out;

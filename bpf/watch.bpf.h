@@ -103,6 +103,8 @@ struct place_hit {
 	u64 tstate;
 	u32 place;
 	u32 tid;
+	u64 previous;	   /* the caller's frame */
+	u16 left, entered; /* windows + 1 that are to be told of, or 0 */
 };
 
 /* Finds the frame that the running thread is in, if it runs the code of the place. Its address, or 0. */
@@ -133,12 +135,12 @@ static long operands_step(u64 i, struct operands_walk *w)
 {
 	if (i >= w->n)
 		return 1;
-	seen_operand(w->e, w->b, w->v, w->frame, window_operands[(w->first + i) & (WIRE_MAX_OPERANDS - 1)]);
+	seen_operand(w->e, w->v, w->frame, window_operands[(w->first + i) & (WIRE_MAX_OPERANDS - 1)]);
 	return 0;
 }
 
-/* Tells of a line that is entered or left. */
-static __noinline int window_tell(const struct place_hit *hit, u16 kind, u32 window)
+/* Begins the event of a line that is entered or left; its values are there, but not what they lead to. NULL: there is none. */
+static __noinline struct seen *window_begin(struct place_hit *hit, u16 kind, u32 window)
 {
 	struct operands_walk w = { .b = hit->b, .frame = hit->frame };
 	const struct wire_window *win = &windows[window & (WIRE_MAX_WINDOWS - 1)];
@@ -149,28 +151,26 @@ static __noinline int window_tell(const struct place_hit *hit, u16 kind, u32 win
 	w.first = kind == WIRE_SEEN_BEFORE ? win->before : win->after;
 	w.n = kind == WIRE_SEEN_BEFORE ? win->nbefore : win->nafter;
 	if (!w.n && !watch_bare)
-		return 0;
+		return NULL;
 	seen_count(hits);
-	truth = seen_cond(w.b, w.v, watch_slot, w.frame);
+	truth = seen_cond(w.v, watch_slot, w.frame);
 	if (truth == COND_FALSE) {
 		seen_count(unmatched);
-		return 0;
+		return NULL;
 	}
 	if (!seen_admit(watch_slot) || frame_head_read(w.b, watch_slot, w.frame, &head))
-		return 0;
+		return NULL;
 	w.e = seen_begin(watch_slot, kind, w.frame, head.code);
 	if (!w.e)
-		return 0;
+		return NULL;
 	w.e->event.window = window;
 	w.e->event.time_ns = hit->now;
 	w.e->event.globals = read_u64(w.frame + w.b->frame_globals);
 	if (truth == COND_UNDECIDED)
 		w.e->event.flags |= WIRE_SEEN_UNDECIDED;
 	bpf_loop(WIRE_SNAP_ROOTS, operands_step, &w, 0);
-	seen_stack(w.e, w.b, head.previous);
-	seen_walk(w.e, w.v);
-	seen_send(w.e);
-	return 0;
+	hit->previous = head.previous;
+	return w.e;
 }
 
 /* Time in a line ends, for good or because a generator yields in it. */
@@ -189,12 +189,12 @@ static __always_inline void mark_time(struct mark *mark, const struct place_hit 
 	mark->hits = hit->hits;
 }
 
-static __always_inline void window_leave(struct mark *mark, const struct place_hit *hit)
+static __always_inline void window_leave(struct mark *mark, struct place_hit *hit)
 {
 	struct wire_window *win = &windows[(mark->window - 1) & (WIRE_MAX_WINDOWS - 1)];
 
 	if (!watch_times) {
-		window_tell(hit, WIRE_SEEN_AFTER, mark->window - 1);
+		hit->left = mark->window;
 		return;
 	}
 	mark_spend(mark, hit);
@@ -206,14 +206,14 @@ static __always_inline void window_leave(struct mark *mark, const struct place_h
 		win->max_ns = mark->spent_ns;
 }
 
-static __always_inline void window_enter(struct mark *mark, const struct place_hit *hit, u32 window)
+static __always_inline void window_enter(struct mark *mark, struct place_hit *hit, u32 window)
 {
 	if (watch_times) {
 		windows[window & (WIRE_MAX_WINDOWS - 1)].hits++;
 		mark->spent_ns = 0;
 		mark_time(mark, hit);
 	} else {
-		window_tell(hit, WIRE_SEEN_BEFORE, window);
+		hit->entered = window + 1;
 	}
 }
 
@@ -254,7 +254,7 @@ static __noinline int place_step(struct place_hit *hit)
 }
 
 /* The running thread executes a place. */
-static __noinline int place_hit(u32 place)
+static __always_inline int place_hit(u32 place)
 {
 	struct place_hit hit = { .b = &builds[0], .place = place & (WIRE_MAX_PLACES - 1), .now = bpf_ktime_get_ns() };
 	struct watcher *known, fresh = {};
@@ -273,10 +273,25 @@ static __noinline int place_hit(u32 place)
 	hit.tstate = known->tstate;
 	hit.frame = place_frame(&hit);
 	known->tstate = hit.tstate;
-	if (hit.frame)
-		place_step(&hit);
-	else
+	if (!hit.frame) {
 		seen_count(strays);
+		return 0;
+	}
+	place_step(&hit);
+	/* Here, not where it is found out: calls may be nested eight deep only. */
+	for (u32 i = 0; i < 2; i++) {
+		struct seen *e = NULL;
+
+		if (!i && hit.left)
+			e = window_begin(&hit, WIRE_SEEN_AFTER, hit.left - 1);
+		else if (i && hit.entered)
+			e = window_begin(&hit, WIRE_SEEN_BEFORE, hit.entered - 1);
+		if (!e)
+			continue;
+		seen_stack(e, hit.b, hit.previous);
+		seen_walk(e, &value_layouts[hit.b->index & (WIRE_MAX_BUILDS - 1)]);
+		seen_send(e);
+	}
 	return 0;
 }
 

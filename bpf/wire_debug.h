@@ -33,10 +33,10 @@ struct wire_operand {
 	u8 masked; /* its name looks like a secret's: not read */
 	u8 pad;
 	u32 index;		    /* LOCAL */
-	u64 hint;		    /* GLOBAL: index of its entry in the dict, tried first */
+	u64 hint;		    /* GLOBAL: entry in the dict that is tried first; << 32: in that of the builtins */
 	char name[WIRE_NAME_BYTES]; /* GLOBAL */
-	char attrs[WIRE_MAX_ATTRS]
-		  [WIRE_NAME_BYTES]; /* in instance dicts, inline values and slots; no property is called */
+	/* In instances' dicts, inline values and slots, and what is plain data in classes; no property is called. */
+	char attrs[WIRE_MAX_ATTRS][WIRE_NAME_BYTES];
 };
 
 /* How far values are followed. */
@@ -124,26 +124,25 @@ struct wire_event_seen {
 /* What stands in a snapshot's objects: offsets of one build, -1 where there is none; see userspace/layout.h. */
 struct wire_value_layout {
 	s32 ob_type, ob_size;
-	s32 type_flags, type_basicsize, type_itemsize, type_dictoffset, type_base, type_dict, type_mro, type_size,
+	s32 type_name, type_flags, type_basicsize, type_itemsize, type_dictoffset, type_base, type_dict, type_mro,
 		heaptype_cached_keys;
 	s32 long_digits, long_tag;
+	s32 float_value;
 	s32 unicode_length, unicode_state, unicode_kind_shift, unicode_compact_shift, unicode_ascii_shift,
 		unicode_ascii_data, unicode_compact_data, unicode_any_data;
 	s32 bytes_data, tuple_items, list_items;
 	s32 dict_used, dict_keys, dict_values, dict_values_items, keys_size, keys_log2_size, keys_log2_index_bytes,
-		keys_kind, keys_kind_general, keys_kind_split, keys_nentries, keys_indices;
+		keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 set_used, set_mask, set_table;
-	s32 managed_dict, managed_values, managed_values_bias, values_valid, inline_values;
-	s32 func_qualname, func_module, method_func, method_self, cell_ref, module_dict, module_name;
-	s32 exc_args, member_offset, member_type, member_type_object;
+	s32 managed_dict, managed_values, managed_values_bias, values_valid, inline_values, values_capacity;
+	s32 func_qualname, func_module, method_func, method_self, cell_ref, module_name, bytearray_start;
+	s32 exc_args, member_def, member_offset, member_type, member_type_object;
 	s32 frame_localsplus, frame_globals, frame_builtins;
-	s32 code_argcount, code_kwonlyargcount, code_flags, code_nlocalsplus, code_nlocals, code_cellvars,
+	s32 code_argcount, code_kwonlyargcount, code_nlocalsplus, code_nlocals, code_varnames, code_cellvars,
 		code_freevars;
 	s32 tstate_exc_value;
 	u32 stackref_tag; /* bits of a word in localsplus that are no address */
-	s32 pad;
-	/* Virtual addresses in the file; the run-time address is that plus the process's bias. */
-	u64 type_set, type_frozenset, type_cell, type_function, type_method, type_module, type_member;
+	u64 type_cell;	  /* virtual address in the file; the run-time address is that plus the process's bias */
 };
 
 enum wire_test_op {

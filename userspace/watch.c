@@ -176,7 +176,7 @@ static void raise_file_limit(void)
 /* One try. 1 when it is done, 0 when a thread was started meanwhile, or a negative code that was reported. */
 static int attach_once(struct watch_set *set, const uint64_t *addrs, size_t n, int prog_fd)
 {
-	pid_t *now;
+	pid_t *now = NULL;
 	int *fds = realloc(set->fds, set->ntids * n * sizeof(*fds)), err;
 	ssize_t nnow;
 	bool done;
