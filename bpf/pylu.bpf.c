@@ -2,8 +2,8 @@
  * The entry points of the BPF programs. Each finds its site, thread and build and hands over to the core; nothing is
  * decided here.
  */
+#include "place.bpf.h"
 #include "tree.bpf.h"
-#include "watch.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -229,15 +229,46 @@ static __always_inline void on_leave(const struct hit *h)
 		close(h, rec, raised, now);
 }
 
+static __always_inline void on_site(const struct hit *h)
+{
+	u64 key;
+
+	switch (h->site->kind) {
+	case WIRE_SITE_RESUME:
+	case WIRE_SITE_ENTER:
+	case WIRE_SITE_USDT_ENTRY:
+		on_start(h);
+		return;
+	case WIRE_SITE_DEALLOC:
+		key = key_of(h->frame, h->thr->slot);
+		bpf_map_delete_elem(&codes, &key);
+		return;
+	}
+	stack_first(h->thr, h->b, h->frame);
+	if (!proc_of(h->thr->slot)->open && !proc_of(h->thr->slot)->jit)
+		return;
+	switch (h->site->kind) {
+	case WIRE_SITE_YIELD:
+		on_yield(h);
+		return;
+	case WIRE_SITE_END:
+	case WIRE_SITE_USDT_RETURN:
+		on_end(h);
+		return;
+	case WIRE_SITE_LEAVE:
+		on_leave(h);
+		return;
+	}
+}
+
 /* All sites: one program, so that one link holds them all, which attaches and detaches at once. */
 SEC("uprobe")
 int probe(struct pt_regs *ctx)
 {
 	const struct wire_site *site = &sites[bpf_get_attach_cookie(ctx) & (WIRE_MAX_SITES - 1)];
 	struct hit h = { .ctx = ctx, .site = site };
-	u64 key;
 
-	h.thr = thread_enter(site);
+	h.thr = thread_enter(site->cost_ns);
 	if (!h.thr)
 		return 0;
 	h.b = &builds[site->build & (WIRE_MAX_BUILDS - 1)];
@@ -247,33 +278,18 @@ int probe(struct pt_regs *ctx)
 	if (site->kind != WIRE_SITE_DEALLOC && thread_in_interp(h.thr, h.b, h.frame))
 		return 0;
 	proc_of(h.thr->slot)->hits++;
-	switch (site->kind) {
-	case WIRE_SITE_RESUME:
-	case WIRE_SITE_ENTER:
-	case WIRE_SITE_USDT_ENTRY:
-		on_start(&h);
-		return 0;
-	case WIRE_SITE_DEALLOC:
-		key = key_of(h.frame, h.thr->slot);
-		bpf_map_delete_elem(&codes, &key);
-		return 0;
-	}
-	stack_first(h.thr, h.b, h.frame);
-	if (!proc_of(h.thr->slot)->open && !proc_of(h.thr->slot)->jit)
-		return 0;
-	switch (site->kind) {
-	case WIRE_SITE_YIELD:
-		on_yield(&h);
-		return 0;
-	case WIRE_SITE_END:
-	case WIRE_SITE_USDT_RETURN:
-		on_end(&h);
-		return 0;
-	case WIRE_SITE_LEAVE:
-		on_leave(&h);
-		return 0;
-	}
+	on_site(&h);
+	if (unlikely(h.thr->told))
+		trace_finish(h.thr, h.b);
 	return 0;
+}
+
+SEC("uprobe")
+int handler(struct pt_regs *ctx)
+{
+	const struct wire_handler *h = &handlers[bpf_get_attach_cookie(ctx) & (WIRE_MAX_HANDLERS - 1)];
+
+	return handler_hit(h, reg_get(ctx, h->instr_reg) + h->instr_by);
 }
 
 SEC("tp_btf/sched_process_fork")

@@ -50,7 +50,7 @@ const struct opt seen_opts_places[] = {
 
 int seen_opts__check(const struct command *cmd, const struct seen_opts *o, size_t most_pids)
 {
-	if (!o->pids.n)
+	if (most_pids && !o->pids.n)
 		return opt__usage(cmd, "which process? give -p PID");
 	if (most_pids && o->pids.n > most_pids)
 		return opt__usage(cmd, "at most %zu process%s, not %zu", most_pids, most_pids == 1 ? "" : "es",

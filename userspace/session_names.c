@@ -245,21 +245,23 @@ void session_retry_names(struct session *s, bool last)
 	s->npending = kept;
 }
 
+bool session_func_pending(const struct session *s, uint32_t id)
+{
+	for (size_t i = 0; i < s->npending; i++)
+		if (s->pending[i].event.func == id)
+			return true;
+	return false;
+}
+
 /* The kernel's name of a thread, kept once. False when the thread has ended. */
 static bool read_comm(pid_t pid, pid_t tid, char **out)
 {
-	char path[64], line[64] = "";
-	FILE *f;
+	char name[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
-	f = fopen(path, "re");
-	if (!f)
+	if (target_thread_comm(pid, tid, name, sizeof(name)))
 		return false;
-	if (!*out && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = 0;
-		*out = strdup(line);
-	}
-	fclose(f);
+	if (!*out)
+		*out = strdup(name);
 	return true;
 }
 
