@@ -45,7 +45,15 @@ static int load_programs(struct pylu *skel)
 	return 0;
 }
 
-int programs__load(struct pylu **out, bool *multi)
+/* Which programs a kind of session needs. */
+static bool is_needed(const struct pylu *skel, const struct bpf_program *prog, enum programs_kind kind)
+{
+	if (kind == PROGRAMS_WATCH)
+		return prog == skel->progs.watch;
+	return prog != skel->progs.watch && (prog != skel->progs.handler || kind == PROGRAMS_HANDLERS);
+}
+
+int programs__load(enum programs_kind kind, struct pylu **out, bool *multi)
 {
 	struct bpf_program *prog;
 	int err;
@@ -55,24 +63,13 @@ int programs__load(struct pylu **out, bool *multi)
 	err = open_programs(out);
 	if (err)
 		return err;
-	*multi = probe_multi_supported();
-	if (*multi)
-		bpf_object__for_each_program(prog, (*out)->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+	*multi = kind != PROGRAMS_WATCH && probe_multi_supported();
+	bpf_object__for_each_program(prog, (*out)->obj)
+	{
+		bpf_program__set_autoload(prog, is_needed(*out, prog, kind));
+		if (*multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
-	bpf_program__set_autoload((*out)->progs.watch, false);
-	return load_programs(*out);
-}
-
-int programs__load_places(struct pylu **out)
-{
-	struct bpf_program *prog;
-	int err;
-
-	*out = NULL;
-	err = open_programs(out);
-	if (err)
-		return err;
-	bpf_object__for_each_program(prog, (*out)->obj) bpf_program__set_autoload(prog, prog == (*out)->progs.watch);
+	}
 	return load_programs(*out);
 }
 
