@@ -268,7 +268,7 @@ static __noinline struct thread_state *thread_new(struct task_struct *task)
 }
 
 /* The state of the running thread, the hit's cost added; NULL when it is none of ours or nothing is recorded yet. */
-static __always_inline struct thread_state *thread_enter(const struct wire_site *site)
+static __always_inline struct thread_state *thread_enter(u32 cost_ns)
 {
 	struct task_struct *task;
 	struct thread_state *thr;
@@ -282,7 +282,7 @@ static __always_inline struct thread_state *thread_enter(const struct wire_site 
 		if (!thr)
 			return NULL;
 	}
-	*ours_of(thr) += site->cost_ns;
+	*ours_of(thr) += cost_ns;
 	return thr;
 }
 

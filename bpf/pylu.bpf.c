@@ -2,8 +2,8 @@
  * The entry points of the BPF programs. Each finds its site, thread and build and hands over to the core; nothing is
  * decided here.
  */
+#include "place.bpf.h"
 #include "tree.bpf.h"
-#include "watch.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -268,7 +268,7 @@ int probe(struct pt_regs *ctx)
 	const struct wire_site *site = &sites[bpf_get_attach_cookie(ctx) & (WIRE_MAX_SITES - 1)];
 	struct hit h = { .ctx = ctx, .site = site };
 
-	h.thr = thread_enter(site);
+	h.thr = thread_enter(site->cost_ns);
 	if (!h.thr)
 		return 0;
 	h.b = &builds[site->build & (WIRE_MAX_BUILDS - 1)];
@@ -282,6 +282,14 @@ int probe(struct pt_regs *ctx)
 	if (unlikely(h.thr->told))
 		trace_finish(h.thr, h.b);
 	return 0;
+}
+
+SEC("uprobe")
+int handler(struct pt_regs *ctx)
+{
+	const struct wire_handler *h = &handlers[bpf_get_attach_cookie(ctx) & (WIRE_MAX_HANDLERS - 1)];
+
+	return handler_hit(h, reg_get(ctx, h->instr_reg) + h->instr_by);
 }
 
 SEC("tp_btf/sched_process_fork")

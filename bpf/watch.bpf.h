@@ -22,7 +22,7 @@ u32 watch_tgid;	  /* its id */
 u32 watch_epoch;  /* counts the turns: what is known of frames from earlier ones is worth nothing */
 u32 watch_times;  /* lines are timed, and no events sent */
 u32 watch_bare;	  /* lines without variables are events too */
-u32 watch_hit_ns; /* what a hit adds to the time between two */
+u32 watch_hit_ns; /* what a watchpoint adds to the time between two */
 
 /* Where a frame was seen last. */
 struct mark {
@@ -31,7 +31,7 @@ struct mark {
 	u32 epoch;
 	u32 tid;
 	u32 pad;
-	u64 hits; /* the thread's, when the line began to be timed */
+	u64 ours_ns; /* the thread's, when the line began to be timed */
 	u64 since_ns;
 	u64 spent_ns; /* before it paused */
 };
@@ -45,7 +45,7 @@ struct { /* frame | slot << 48; what falls out of it is unknown again */
 
 struct watcher {
 	u64 tstate;
-	u64 hits;
+	u64 ours_ns; /* what its hits have cost */
 };
 
 struct { /* tid */
@@ -99,12 +99,12 @@ struct place_hit {
 	const struct wire_build *b;
 	u64 frame;
 	u64 now;
-	u64 hits; /* of the thread, this one included */
+	u64 ours_ns; /* of the thread, this hit included */
 	u64 tstate;
 	u32 place;
 	u32 tid;
-	u64 previous;	   /* the caller's frame */
-	u16 left, entered; /* windows + 1 that are to be told of, or 0 */
+	u64 previous;		  /* the caller's frame */
+	u16 left, entered, ended; /* windows + 1 that are to be told of, in this order, or 0 */
 };
 
 /* Finds the frame that the running thread is in, if it runs the code of the place. Its address, or 0. */
@@ -176,7 +176,7 @@ static __noinline struct seen *window_begin(struct place_hit *hit, u16 kind, u32
 /* Time in a line ends, for good or because a generator yields in it. */
 static __always_inline void mark_spend(struct mark *mark, const struct place_hit *hit)
 {
-	u64 ours = (hit->hits - mark->hits) * watch_hit_ns, spent = hit->now - mark->since_ns;
+	u64 ours = hit->ours_ns - mark->ours_ns, spent = hit->now - mark->since_ns;
 
 	if (mark->since_ns)
 		mark->spent_ns += spent > ours ? spent - ours : 0;
@@ -186,7 +186,7 @@ static __always_inline void mark_spend(struct mark *mark, const struct place_hit
 static __always_inline void mark_time(struct mark *mark, const struct place_hit *hit)
 {
 	mark->since_ns = hit->now;
-	mark->hits = hit->hits;
+	mark->ours_ns = hit->ours_ns;
 }
 
 static __always_inline void window_leave(struct mark *mark, struct place_hit *hit)
@@ -194,7 +194,10 @@ static __always_inline void window_leave(struct mark *mark, struct place_hit *hi
 	struct wire_window *win = &windows[(mark->window - 1) & (WIRE_MAX_WINDOWS - 1)];
 
 	if (!watch_times) {
-		hit->left = mark->window;
+		if (hit->entered == mark->window)
+			hit->ended = mark->window;
+		else
+			hit->left = mark->window;
 		return;
 	}
 	mark_spend(mark, hit);
@@ -206,14 +209,14 @@ static __always_inline void window_leave(struct mark *mark, struct place_hit *hi
 		win->max_ns = mark->spent_ns;
 }
 
-static __always_inline void window_enter(struct mark *mark, struct place_hit *hit, u32 window)
+static __always_inline void window_enter(struct mark *mark, struct place_hit *hit)
 {
 	if (watch_times) {
-		windows[window & (WIRE_MAX_WINDOWS - 1)].hits++;
+		windows[(mark->window - 1) & (WIRE_MAX_WINDOWS - 1)].hits++;
 		mark->spent_ns = 0;
 		mark_time(mark, hit);
 	} else {
-		hit->entered = window + 1;
+		hit->entered = mark->window;
 	}
 }
 
@@ -232,9 +235,7 @@ static __noinline int place_step(struct place_hit *hit)
 	step = &place_steps[(from * WIRE_MAX_PLACES + hit->place) & (2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES - 1)];
 	if (step->flags & WIRE_STEP_UNSURE)
 		mark->window = 0;
-	if (mark->window && step->flags & WIRE_STEP_PAUSES && watch_times)
-		mark_spend(mark, hit);
-	if (mark->window && step->flags & WIRE_STEP_RESUMES && watch_times)
+	if (mark->window && watch_times && step->flags & WIRE_STEP_RESUMES)
 		mark_time(mark, hit);
 	if (step->leaves) {
 		if (mark->window == step->leaves)
@@ -242,8 +243,16 @@ static __noinline int place_step(struct place_hit *hit)
 		mark->window = 0;
 	}
 	if (step->enters) {
-		window_enter(mark, hit, step->enters - 1);
 		mark->window = step->enters;
+		window_enter(mark, hit);
+	}
+	if (mark->window && watch_times && step->flags & WIRE_STEP_PAUSES)
+		mark_spend(mark, hit);
+	if (step->flags & WIRE_STEP_ENDS) {
+		if (step->enters)
+			window_leave(mark, hit);
+		bpf_map_delete_elem(&marks, &key);
+		return 0;
 	}
 	mark->place = hit->place;
 	mark->epoch = watch_epoch;
@@ -253,39 +262,47 @@ static __noinline int place_step(struct place_hit *hit)
 	return 0;
 }
 
+/* What is known of the running thread, the hit's cost added; NULL: no room. */
+static __noinline struct watcher *watcher_enter(u32 tid, u32 cost_ns)
+{
+	struct watcher *known = bpf_map_lookup_elem(&watchers, &tid), fresh = {};
+
+	if (!known) {
+		bpf_map_update_elem(&watchers, &tid, &fresh, BPF_ANY);
+		known = bpf_map_lookup_elem(&watchers, &tid);
+	}
+	if (known)
+		known->ours_ns += cost_ns;
+	return known;
+}
+
 /* The running thread executes a place. */
-static __always_inline int place_hit(u32 place)
+static __always_inline int place_hit(u32 place, u32 cost_ns)
 {
 	struct place_hit hit = { .b = &builds[0], .place = place & (WIRE_MAX_PLACES - 1), .now = bpf_ktime_get_ns() };
-	struct watcher *known, fresh = {};
+	struct watcher *watcher;
 
 	hit.tid = (u32)bpf_get_current_pid_tgid();
-	known = bpf_map_lookup_elem(&watchers, &hit.tid);
-	if (!known) {
-		bpf_map_update_elem(&watchers, &hit.tid, &fresh, BPF_ANY);
-		known = bpf_map_lookup_elem(&watchers, &hit.tid);
-		if (!known) {
-			seen_count(lost);
-			return 0;
-		}
+	watcher = watcher_enter(hit.tid, cost_ns);
+	if (!watcher) {
+		seen_count(lost);
+		return 0;
 	}
-	hit.hits = ++known->hits;
-	hit.tstate = known->tstate;
+	hit.ours_ns = watcher->ours_ns;
+	hit.tstate = watcher->tstate;
 	hit.frame = place_frame(&hit);
-	known->tstate = hit.tstate;
+	watcher->tstate = hit.tstate;
 	if (!hit.frame) {
 		seen_count(strays);
 		return 0;
 	}
 	place_step(&hit);
 	/* Here, not where it is found out: calls may be nested eight deep only. */
-	for (u32 i = 0; i < 2; i++) {
-		struct seen *e = NULL;
+	for (u32 i = 0; i < 3; i++) {
+		u16 window = i == 0 ? hit.left : i == 1 ? hit.entered : hit.ended;
+		struct seen *e = window ? window_begin(&hit, i == 1 ? WIRE_SEEN_BEFORE : WIRE_SEEN_AFTER, window - 1)
+					: NULL;
 
-		if (!i && hit.left)
-			e = window_begin(&hit, WIRE_SEEN_AFTER, hit.left - 1);
-		else if (i && hit.entered)
-			e = window_begin(&hit, WIRE_SEEN_BEFORE, hit.entered - 1);
 		if (!e)
 			continue;
 		seen_stack(e, hit.b, hit.previous);
@@ -302,7 +319,7 @@ static __always_inline int watch_hit(u64 addr)
 		return 0;
 	for (u32 i = 0; i < WIRE_MAX_WATCHED; i++)
 		if (watched[i].addr == addr)
-			return place_hit(watched[i].place);
+			return place_hit(watched[i].place, watch_hit_ns);
 	return 0;
 }
 

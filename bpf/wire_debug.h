@@ -17,6 +17,7 @@
 #define WIRE_SNAP_OBJECTS 512	  /* looked at for an event */
 #define WIRE_SNAP_ROOTS 64
 #define WIRE_SNAP_STACK 64 /* frames */
+#define WIRE_MAX_HANDLERS 512
 #define WIRE_NONE 0xffff
 
 /* Where a value is found when an event happens. */
@@ -227,6 +228,7 @@ struct wire_place_step {
 enum wire_step_flags {
 	WIRE_STEP_PAUSES = 1, /* a generator yields within the line */
 	WIRE_STEP_RESUMES = 2,
+	WIRE_STEP_ENDS = 8,   /* the frame returns: a line that is entered is left at once */
 	WIRE_STEP_UNSURE = 4, /* nothing may be reported of it */
 };
 
@@ -237,6 +239,17 @@ struct wire_window {
 	u64 hits;  /* times that it was entered */
 	u64 timed; /* times that it was seen to be left again */
 	u64 total_ns, min_ns, max_ns;
+};
+
+/* An instruction of an opcode handler at which a code unit is executed; its index is the probe's cookie. See
+ * userspace/site_handlers.h. */
+struct wire_handler {
+	u8 instr_reg; /* it and instr_by: the address of the unit */
+	u8 op;
+	u8 counted, repeats;
+	s32 instr_by;
+	u32 counter_below;
+	u32 cost_ns;
 };
 
 /* What the session asks for, whatever the command. */

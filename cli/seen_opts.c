@@ -2,12 +2,11 @@
 #include "seen_opts.h"
 
 #include "backend.h"
+#include "seen.h"
 
 static const char *format_name(size_t i)
 {
-	static const char *const names[] = { "text", "json", NULL };
-
-	return names[i];
+	return out_seen_formats[i] ? out_seen_formats[i]->name : NULL;
 }
 
 const struct opt seen_opts_session[] = {

@@ -78,14 +78,13 @@ void site_handlers_range(const uint64_t *table, uint64_t *start, uint64_t *end)
 	*end += SITE_HANDLER_MAX;
 }
 
-/* The direct jumps in the handlers' code, for the question whether anything jumps into a handler. Optimised builds move
- * the handlers out of the evaluation function's range, but not apart. */
-static int collect_jumps(struct finder *f)
+int site_collect_jumps(struct finder *f)
 {
 	uint64_t at, end;
 	size_t room = 0;
 	struct insn insn;
 
+	/* Optimised builds move the handlers out of the evaluation function's range, but not apart. */
 	site_handlers_range(f->table, &at, &end);
 	if (end - at > SITE_HANDLERS_MAX)
 		return diag_error(-DIAG_NO_SITE, "the opcode handlers of build %s lie too far apart",
@@ -345,7 +344,7 @@ static int opcode_sites(struct finder *f)
 	f->set->backend = "opcode";
 	err = site_find_table(f);
 	if (!err)
-		err = collect_jumps(f);
+		err = site_collect_jumps(f);
 	if (!err)
 		err = handler_sites(f, SITE_OPCODE_RESUME, resume, false);
 	if (!err)
@@ -407,29 +406,38 @@ static int call_sites(struct finder *f, const char *backend)
 	return !strcmp(backend, "frame") ? site_find_frame(f) : opcode_sites(f);
 }
 
+int site_finder__open(struct finder *f)
+{
+	struct elf_symbol eval;
+	size_t len;
+
+	*f->set = (struct site_set){ .dispatch = "" };
+	if (elf_file__symbol(f->elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > SITE_HANDLERS_MAX)
+		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
+				  elf_file__build_id(f->elf));
+	len = eval.size;
+	elf_file__at(f->elf, eval.addr, &len);
+	f->eval = eval.addr;
+	f->eval_size = len; /* what of it is in the file */
+	return insn_decoder__new(&f->decoder);
+}
+
+void site_finder__close(struct finder *f)
+{
+	free(f->jumps);
+	insn_decoder__free(f->decoder);
+}
+
 int site_set__find(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
 		   const char *backend, struct site_set *out)
 {
 	struct finder f = { .elf = elf, .layout = layout, .opmap = opmap, .set = out };
-	struct elf_symbol eval;
-	size_t len;
-	int err;
+	int err = site_finder__open(&f);
 
-	*out = (struct site_set){ .dispatch = "" };
-	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > SITE_HANDLERS_MAX)
-		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
-				  elf_file__build_id(elf));
-	len = eval.size;
-	elf_file__at(elf, eval.addr, &len);
-	f.eval = eval.addr;
-	f.eval_size = len; /* what of it is in the file */
-	err = insn_decoder__new(&f.decoder);
-	if (err)
-		return err;
-	err = call_sites(&f, backend);
+	if (!err)
+		err = call_sites(&f, backend);
 	if (!err)
 		err = dealloc_site(&f);
-	free(f.jumps);
-	insn_decoder__free(f.decoder);
+	site_finder__close(&f);
 	return err;
 }

@@ -29,9 +29,42 @@ struct finder {
 	unsigned ncandidates; /* tables of the right shape that were looked at */
 	bool switches;	      /* a table of a switch over opcodes was found */
 	uint64_t eval, eval_size;
-	uint64_t *jumps; /* pairs: source, target of the direct jumps inside the evaluation function */
+	uint64_t *jumps; /* pairs: source, target of the direct jumps in the handlers' code */
 	size_t njumps;
+	uint8_t instr_reg; /* plus instr_by, at every handler's start: the code unit that is executed; see site_flow.c */
+	int64_t instr_by;
 };
+
+/* What a register holds: what `origin` held at the start of a walk, and `by`; origin INSN_NO_REG: something else. */
+struct site_value {
+	uint8_t origin;
+	int64_t by;
+};
+
+/* What registers hold on the way along some code. */
+struct site_flow {
+	struct site_value regs[16];
+	struct site_value
+		opcodes[16]; /* where in memory the opcode stands that is in the low byte, or from a table in all */
+};
+
+/* site_flow.c: a walk begins; an instruction is passed. */
+void site_flow__begin(struct site_flow *flow);
+void site_flow__pass(struct site_flow *flow, const struct insn *insn);
+
+/* The lowest register that holds what `origin` held and a constant, which is *by; SITE_REG_NONE when none does. */
+uint8_t site_flow__holder(const struct site_flow *flow, uint8_t origin, int64_t *by);
+
+/* Which register points to the code unit that is executed at the start of a table's handlers, and how far in front of it or
+ * behind: by the dispatches with which they end. SITE_REG_NONE when they agree on none. */
+uint8_t site_agreed_instr(struct finder *f, const uint64_t *table, int64_t *by);
+
+/* A search begins. 0, or a code that was reported; site_finder__close in any case. */
+int site_finder__open(struct finder *f);
+void site_finder__close(struct finder *f);
+
+/* Fills in `jumps`. 0, or a code that was reported. */
+int site_collect_jumps(struct finder *f);
 
 /* The registers that hold a value behind an instruction, of those that did before it: copies are followed. */
 uint32_t site_follow(uint32_t holds, const struct insn *insn);

@@ -1,6 +1,6 @@
 /*
- * site_table: the opcode dispatch table of a build from 3.11 on, stripped or not: recognised by its shape, told from other
- * tables over opcodes by what its handlers do, and from those of switches by who refers to it.
+ * site_table: the opcode dispatch table of a build, stripped or not: recognised by its shape, told from other tables over
+ * opcodes by what its handlers do, and from those of switches by who refers to it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -110,14 +110,25 @@ static bool is_tail_calling(const struct finder *f, const uint64_t *table)
 	return functions > 100;
 }
 
-/* A table of the right shape is taken for the dispatch table when its handlers store their instruction pointer into the
- * frame, as opcodes do: other switches over opcodes (_PyOpcode_num_popped in debug builds) have the same shape. */
+/* Other switches over opcodes (_PyOpcode_num_popped in debug builds) have the same shape. What tells handlers is that they
+ * store their instruction pointer into the frame or, to 3.10, where that is done before, that they lead on to others. */
+static bool has_handlers(struct finder *f, const uint64_t *words, uint8_t *frame_reg)
+{
+	int64_t by;
+
+	*frame_reg = SITE_REG_NONE;
+	if (f->layout->frame_instr == OFF_NONE)
+		return site_agreed_instr(f, words, &by) != SITE_REG_NONE;
+	*frame_reg = agreed_frame_reg(f, words);
+	return *frame_reg != SITE_REG_NONE;
+}
+
 static void take_table(struct finder *f, uint64_t addr, const uint64_t *words)
 {
-	uint8_t reg = agreed_frame_reg(f, words);
+	uint8_t reg;
 	bool tail_calls;
 
-	if (reg == SITE_REG_NONE)
+	if (!has_handlers(f, words, &reg))
 		return;
 	tail_calls = is_tail_calling(f, words);
 	if (!tail_calls && is_switch(f, addr, words)) {
@@ -181,8 +192,9 @@ static void find_switch_in(struct finder *f, const struct elf_section *sec)
 	uint64_t words[256];
 
 	for (uint64_t at = (sec->addr + 3) & ~3ULL; at - sec->addr < sec->size && !f->switches; at += 4)
+		/* To 3.10 the handlers of a switch all lead back to where it begins, which shows nothing. */
 		f->switches = relative_table(f, sec, at, words) && f->ncandidates++ < CANDIDATES_MAX &&
-			      agreed_frame_reg(f, words) != SITE_REG_NONE;
+			      (f->layout->frame_instr == OFF_NONE || agreed_frame_reg(f, words) != SITE_REG_NONE);
 }
 
 static bool holds_data(const struct finder *f, size_t i, struct elf_section *sec)
