@@ -20,8 +20,9 @@ struct { /* what is not in it is decided by userspace */
 	__type(value, struct wire_trace_func);
 } trace_funcs SEC(".maps");
 
-u32 tracing;	   /* enum wire_tracing; looked at for matching functions only */
-u64 next_call = 1; /* number of a call; 0 is none */
+const volatile u32 may_trace; /* set before the programs are loaded; without it they hold nothing of this file */
+u32 tracing;		      /* enum wire_tracing */
+u64 next_call = 1;	      /* number of a call; 0 is none */
 
 /* Begins an event of a call that is open. What its values lead to is copied by trace_finish: at the end of the program,
  * because the kernel bounds how deeply functions call each other. */
@@ -40,6 +41,12 @@ static __always_inline struct seen *trace_begin(struct thread_state *thr, const 
 	e->event.instr = frame_stands(b, frame);
 	e->event.globals = read_u64(frame + b->frame_globals);
 	return e;
+}
+
+/* Whether something is told of a call that is open. */
+static __always_inline int is_told(const struct wire_frame *rec)
+{
+	return may_trace && unlikely(rec->call);
 }
 
 /* Sends what was begun. The time that the telling took is none of the target's. */

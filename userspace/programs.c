@@ -45,7 +45,15 @@ static int load_programs(struct pylu *skel)
 	return 0;
 }
 
-int programs__load(struct pylu **out, bool *multi)
+/* What is not to be used takes no memory. */
+static void leave_out_events(struct pylu *skel)
+{
+	bpf_map__set_max_entries(skel->maps.seen_events, (uint32_t)sysconf(_SC_PAGESIZE));
+	bpf_map__set_max_entries(skel->maps.seen_scratch, 1);
+	bpf_map__set_max_entries(skel->maps.trace_funcs, 1);
+}
+
+int programs__load(struct pylu **out, bool trace, bool *multi)
 {
 	struct bpf_program *prog;
 	int err;
@@ -60,6 +68,10 @@ int programs__load(struct pylu **out, bool *multi)
 		bpf_object__for_each_program(prog, (*out)->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
 	bpf_program__set_autoload((*out)->progs.watch, false);
+	bpf_program__set_autoload((*out)->progs.handler, false);
+	(*out)->rodata->may_trace = trace;
+	if (!trace)
+		leave_out_events(*out);
 	return load_programs(*out);
 }
 

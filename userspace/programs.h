@@ -9,9 +9,10 @@
 
 struct pylu;
 
-/* Loads them, for uprobe_multi links where the kernel has such (*multi tells). The caller frees *out with pylu__destroy,
+/* Loads those for calls, for uprobe_multi links where the kernel has such (*multi tells); with `trace` they can tell of each
+ * call, else only count. The caller frees *out with pylu__destroy,
  * after a failure too (then it may be NULL). 0, or a code that was reported. */
-int programs__load(struct pylu **out, bool *multi);
+int programs__load(struct pylu **out, bool trace, bool *multi);
 
 /* The same with the program for watchpoints alone. */
 int programs__load_places(struct pylu **out);
