@@ -130,6 +130,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 		.stack = config.seen.stack ? STACK_MAX : 1,
 		.rate = config.seen.rate,
 		.count = config.seen.count,
+		.when = config.seen.when,
 		.event = on_event,
 	};
 	struct session_options session_opts = {

@@ -10,61 +10,9 @@
 #include "diag.h"
 #include "inspect_priv.h"
 #include "lines.h"
+#include "operand.h"
 #include "pycode.h"
-#include "redact.h"
 #include "site_handlers.h"
-
-/* Where a name's first part is found in the function: the index among its variables, or -1: it is a global. */
-static int local_index(const struct pycode *code, const char *name, size_t len)
-{
-	for (size_t i = 0; i < code->nlocals; i++)
-		if (strlen(code->locals[i]) == len && !memcmp(code->locals[i], name, len))
-			return (int)i;
-	return -1;
-}
-
-static bool copy_part(char out[WIRE_NAME_BYTES], const char *name, size_t len)
-{
-	if (!len || len >= WIRE_NAME_BYTES)
-		return false;
-	memcpy(out, name, len);
-	return true;
-}
-
-/* Whether a part of a dotted name looks like a secret's. */
-static bool is_secret(const struct redact *redact, const char *name)
-{
-	char part[WIRE_NAME_BYTES];
-	size_t len;
-
-	for (; *name; name += len + (name[len] == '.')) {
-		len = strcspn(name, ".");
-		snprintf(part, sizeof(part), "%.*s", (int)len, name);
-		if (redact__matches(redact, part))
-			return true;
-	}
-	return false;
-}
-
-/* Fills in the programs' view of a variable. False when the name is too long, or has too many parts. */
-static bool fill_operand(const struct inspect *s, const char *name, struct wire_operand *op)
-{
-	size_t len = strcspn(name, ".");
-	int local = local_index(s->code, name, len);
-
-	memset(op, 0, sizeof(*op));
-	op->kind = local >= 0 ? WIRE_OPERAND_LOCAL : WIRE_OPERAND_GLOBAL;
-	op->index = local >= 0 ? (uint32_t)local : 0;
-	op->masked = is_secret(s->redact, name);
-	if (local < 0 && !copy_part(op->name, name, len))
-		return false;
-	for (name += len; *name; name += len) {
-		len = strcspn(++name, ".");
-		if (op->nattrs == WIRE_MAX_ATTRS || !copy_part(op->attrs[op->nattrs++], name, len))
-			return false;
-	}
-	return true;
-}
 
 /* The operand of a variable, new or known. Its index, or a code that was reported. */
 static int operand_of(struct inspect *s, const char *name)
@@ -76,7 +24,7 @@ static int operand_of(struct inspect *s, const char *name)
 			return (int)k;
 	if (i == WIRE_MAX_OPERANDS)
 		return diag_error(-E2BIG, "more than %d variables at once", WIRE_MAX_OPERANDS);
-	if (!fill_operand(s, name, &s->wire_operands[i]))
+	if (!operand_fill(s->code, s->redact, name, &s->wire_operands[i]))
 		return diag_error(-DIAG_USAGE, "'%s' is too long, or has more than %d dots", name, WIRE_MAX_ATTRS);
 	s->operands[i].name = strdup(name);
 	if (!s->operands[i].name)
@@ -118,7 +66,7 @@ static int plan_list(struct inspect *s, const struct places_var *vars, size_t nv
 		if (!name)
 			continue;
 		/* Longer names than can be read are left out of what a line shows. */
-		if (s->opts.mode != INSPECT_VAR && !fill_operand(s, name, &(struct wire_operand){ 0 }))
+		if (s->opts.mode != INSPECT_VAR && !operand_fill(s->code, s->redact, name, &(struct wire_operand){ 0 }))
 			continue;
 		operand = operand_of(s, name);
 		if (operand < 0)

@@ -45,6 +45,14 @@ static int load_programs(struct pylu *skel)
 	return 0;
 }
 
+/* What is not to be used takes no memory. */
+static void leave_out_events(struct pylu *skel)
+{
+	bpf_map__set_max_entries(skel->maps.seen_events, (uint32_t)sysconf(_SC_PAGESIZE));
+	bpf_map__set_max_entries(skel->maps.seen_scratch, 1);
+	bpf_map__set_max_entries(skel->maps.trace_funcs, 1);
+}
+
 /* Which programs a kind of session needs. */
 static bool is_needed(const struct pylu *skel, const struct bpf_program *prog, enum programs_kind kind)
 {
@@ -70,6 +78,9 @@ int programs__load(enum programs_kind kind, struct pylu **out, bool *multi)
 		if (*multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
 	}
+	(*out)->rodata->may_trace = kind == PROGRAMS_TRACE;
+	if (kind == PROGRAMS_COUNT)
+		leave_out_events(*out);
 	return load_programs(*out);
 }
 

@@ -10,7 +10,8 @@
 struct pylu;
 
 enum programs_kind {
-	PROGRAMS_CALLS,	   /* for the sites of calls */
+	PROGRAMS_COUNT,	   /* for calls, to count them */
+	PROGRAMS_TRACE,	   /* and to tell of each */
 	PROGRAMS_WATCH,	   /* for watchpoints alone */
 	PROGRAMS_HANDLERS, /* for opcode handlers, and for measuring what a probe costs */
 };
