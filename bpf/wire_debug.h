@@ -220,6 +220,7 @@ struct wire_place_step {
 enum wire_step_flags {
 	WIRE_STEP_PAUSES = 1, /* a generator yields within the line */
 	WIRE_STEP_RESUMES = 2,
+	WIRE_STEP_ENDS = 8,   /* the frame returns: a line that is entered is left at once */
 	WIRE_STEP_UNSURE = 4, /* nothing may be reported of it */
 };
 

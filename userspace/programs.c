@@ -24,30 +24,56 @@ static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list 
 	return 0;
 }
 
-int programs__load(struct pylu **out, bool *multi)
+/* Opens the programs, not loaded yet. 0, or a code that was reported. */
+static int open_programs(struct pylu **out)
 {
-	struct bpf_program *prog;
-	struct pylu *skel;
-	int err;
-
-	*out = NULL;
-	*multi = false;
 	libbpf_set_print(print_libbpf);
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return diag_error(-DIAG_NO_KERNEL, "this kernel has no BTF (/sys/kernel/btf/vmlinux)");
-	*out = skel = pylu__open();
-	if (!skel)
-		return diag_error(-errno, "cannot open the BPF programs: %s", strerror(errno));
-	*multi = probe_multi_supported();
-	if (*multi)
-		bpf_object__for_each_program(prog, skel->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
-			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
-	err = pylu__load(skel);
+	*out = pylu__open();
+	return *out ? 0 : diag_error(-errno, "cannot open the BPF programs: %s", strerror(errno));
+}
+
+static int load_programs(struct pylu *skel)
+{
+	int err = pylu__load(skel);
+
 	if (err == -EPERM || err == -EACCES)
 		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to load BPF programs");
 	if (err)
 		return diag_error(-DIAG_NO_KERNEL, "the kernel refused the BPF programs: %s", strerror(-err));
 	return 0;
+}
+
+int programs__load(struct pylu **out, bool *multi)
+{
+	struct bpf_program *prog;
+	int err;
+
+	*out = NULL;
+	*multi = false;
+	err = open_programs(out);
+	if (err)
+		return err;
+	*multi = probe_multi_supported();
+	if (*multi)
+		bpf_object__for_each_program(prog, (*out)->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
+	bpf_program__set_autoload((*out)->progs.watch, false);
+	return load_programs(*out);
+}
+
+int programs__load_places(struct pylu **out)
+{
+	struct bpf_program *prog;
+	int err;
+
+	*out = NULL;
+	err = open_programs(out);
+	if (err)
+		return err;
+	bpf_object__for_each_program(prog, (*out)->obj) bpf_program__set_autoload(prog, prog == (*out)->progs.watch);
+	return load_programs(*out);
 }
 
 int programs__attach_scheduler(struct pylu *skel, bool forks)

@@ -13,6 +13,9 @@ struct pylu;
  * after a failure too (then it may be NULL). 0, or a code that was reported. */
 int programs__load(struct pylu **out, bool *multi);
 
+/* The same with the program for watchpoints alone. */
+int programs__load_places(struct pylu **out);
+
 /* Attaches them where processes run another program and, with `forks`, where they fork. 0, or a code that was reported. */
 int programs__attach_scheduler(struct pylu *skel, bool forks);
 

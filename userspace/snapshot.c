@@ -43,8 +43,14 @@ static size_t take_chunk(const uint8_t *at, size_t left, struct piece *piece)
 		return 0;
 	memcpy(&chunk, at, sizeof(chunk));
 	len = chunk.unreadable ? 0 : ((size_t)chunk.len + 7) & ~(size_t)7;
-	if (len > left - sizeof(chunk) || chunk.addr + chunk.len < chunk.addr)
+	if (len > left - sizeof(chunk))
 		return 0;
+	/* What could not be read has no length where it was given up. */
+	if (chunk.unreadable && !chunk.len)
+		chunk.len = 1;
+	/* Nothing lies at the end of the address space: something was taken for a pointer. */
+	if (chunk.addr + chunk.len < chunk.addr)
+		chunk.len = 0;
 	*piece = (struct piece){ chunk.addr, chunk.len, chunk.unreadable ? NULL : at + sizeof(chunk) };
 	return sizeof(chunk) + len;
 }

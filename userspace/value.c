@@ -141,9 +141,9 @@ struct value *decoding__missing(struct decoding *g, uint64_t addr)
 	return missing_at(g, addr, g->depth - 1);
 }
 
-bool decoding__too_deep(const struct decoding *g, unsigned more)
+bool decoding__too_deep(const struct decoding *g)
 {
-	return g->depth > g->d->limits.depth + more;
+	return g->depth > g->d->limits.depth || g->shallow;
 }
 
 void decoding__name_type(struct decoding *g, struct value *v, const struct value_type *type, const char *shown)

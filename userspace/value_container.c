@@ -96,7 +96,7 @@ struct value *decode_sequence(struct decoding *g, uint64_t obj, const struct val
 	if (total > INT64_MAX || (type->form == FORM_LIST && !peek_u64(g, obj, lay->list_items, &at)))
 		return decoding__value(g, V_UNREADABLE);
 	v = container(g, type->is_namedtuple ? V_CALL : type->form == FORM_LIST ? V_LIST : V_TUPLE, type, total);
-	if (decoding__too_deep(g, 0)) {
+	if (decoding__too_deep(g)) {
 		v->cut = total != 0;
 		return v;
 	}
@@ -274,7 +274,7 @@ struct value *decode_dict(struct decoding *g, uint64_t obj, const struct value_t
 		return decoding__value(g, V_UNREADABLE);
 	f.v = container(g, V_DICT, type, total);
 	f.v->cut = total != 0;
-	if (decoding__too_deep(g, 0) || !total)
+	if (decoding__too_deep(g) || !total)
 		return f.v;
 	if (!decode_dict_source(g, obj, &source))
 		return decoding__missing(g, obj + (uint64_t)g->lay->dict_keys);
@@ -299,7 +299,7 @@ struct value *decode_set(struct decoding *g, uint64_t obj, const struct value_ty
 		return decoding__value(g, V_UNREADABLE);
 	f.v = container(g, type->form == FORM_SET ? V_SET : V_FROZENSET, type, total);
 	f.v->cut = total != 0;
-	if (decoding__too_deep(g, 0) || !total)
+	if (decoding__too_deep(g) || !total)
 		return f.v;
 	f.room = room_for(g, f.v, total);
 	for (uint64_t i = 0; i <= mask && f.v->nitems < f.room && decoding__room(g); i++) {

@@ -12,23 +12,41 @@
 
 #define DIGITS_MAX 17 /* always enough for a double */
 
-/* The fewest significant digits that give the same double again, without point and without zeros at the end, and the
- * power of ten of the first one. printf's point is the locale's, whose first byte is never a digit. */
-static size_t shortest(double value, char digits[DIGITS_MAX + 1], int *power)
+static bool is_same(double value, const char *digits, size_t n, int power)
 {
 	char text[DOUBLE_TEXT];
-	size_t n = 0;
 
-	for (int precision = 0; precision < DIGITS_MAX; precision++) {
-		snprintf(text, sizeof(text), "%.*e", precision, value);
-		if (strtod(text, NULL) == value)
+	snprintf(text, sizeof(text), "%.*se%d", (int)n, digits, power - (int)n + 1);
+	return strtod(text, NULL) == value;
+}
+
+/* The next number of as many digits. False: that has one more. */
+static bool count_up(char *digits, size_t n)
+{
+	while (n && digits[n - 1] == '9')
+		digits[--n] = '0';
+	if (n)
+		digits[n - 1]++;
+	return n != 0;
+}
+
+/* The fewest significant digits that give the same double again, without point and without zeros at the end, and the
+ * power of ten of the first one. Next to a power of two, whose neighbour below is nearer than the one above, the nearest
+ * number of so many digits may be another double's while the one above it is ours. printf's point is the locale's. */
+static size_t shortest(double value, char digits[DIGITS_MAX + 1], int *power)
+{
+	size_t n;
+
+	for (n = 1; n <= DIGITS_MAX; n++) {
+		char text[DOUBLE_TEXT];
+
+		snprintf(text, sizeof(text), "%.*e", (int)n - 1, value);
+		digits[0] = text[0];
+		memcpy(digits + 1, strchr(text, 'e') - (n - 1), n - 1);
+		*power = atoi(strchr(text, 'e') + 1);
+		if (is_same(value, digits, n, *power) || (count_up(digits, n) && is_same(value, digits, n, *power)))
 			break;
 	}
-	for (const char *c = text; *c && *c != 'e'; c++) {
-		if (*c >= '0' && *c <= '9' && n < DIGITS_MAX)
-			digits[n++] = *c;
-	}
-	*power = atoi(strchr(text, 'e') + 1);
 	while (n > 1 && digits[n - 1] == '0')
 		n--;
 	digits[n] = 0;

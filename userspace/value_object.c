@@ -199,7 +199,7 @@ struct value *decode_instance(struct decoding *g, uint64_t obj, const struct val
 
 	decoding__name_type(g, v, type, type->is_dataclass ? type->qualname : type->name);
 	v->truth = type->asks_truth ? -1 : 1;
-	if (decoding__too_deep(g, 0)) {
+	if (decoding__too_deep(g)) {
 		v->cut = true;
 		return v;
 	}
@@ -216,7 +216,7 @@ struct value *decode_exception(struct decoding *g, uint64_t obj, const struct va
 	decoding__name_type(g, v, type, type->last);
 	v->truth = type->asks_truth ? -1 : 1;
 	v->cut = true;
-	if (decoding__too_deep(g, 1))
+	if (decoding__too_deep(g))
 		return v;
 	if (!peek_u64(g, obj, g->lay->exc_args, &args))
 		return decoding__missing(g, obj + (uint64_t)g->lay->exc_args);
@@ -278,7 +278,7 @@ struct value *decode_enum(struct decoding *g, uint64_t obj, const struct value_t
 	/* What neither says its name nor is a plain value is shown as what it is. */
 	if (!name && plain->kind == V_OBJECT)
 		return plain;
-	if (name && decode_str_text(g, name->value, &text))
+	if (name && decode_str_text(g, name->value, &text)) /* None, where it has none */
 		v->text = text.text;
 	v->nitems = 1;
 	v->truth = plain->kind == V_OBJECT && !type->asks_truth ? 1 : -1;
@@ -289,7 +289,7 @@ struct value *decode_enum(struct decoding *g, uint64_t obj, const struct value_t
 		v->is_plain_too = true;
 		v->items[0].value = plain;
 		v->truth = plain->truth;
-	} else if (value && !decoding__too_deep(g, 1)) {
+	} else if (value && !decoding__too_deep(g)) {
 		v->items[0].value = decoding__object(g, value->value);
 	} else {
 		v->items[0].value = decoding__value(g, V_CUT);
@@ -346,6 +346,18 @@ static struct value *decode_cfunction(struct decoding *g, uint64_t obj)
 				     of ? " object" : ""));
 }
 
+/* What a method is bound to: nothing that is in it was copied. */
+static struct value *decode_shallow(struct decoding *g, uint64_t obj)
+{
+	bool outer = g->shallow;
+	struct value *v;
+
+	g->shallow = true;
+	v = decoding__object(g, obj);
+	g->shallow = outer;
+	return v;
+}
+
 static struct value *decode_method(struct decoding *g, uint64_t obj)
 {
 	struct value *v = decoding__value(g, V_METHOD);
@@ -361,7 +373,7 @@ static struct value *decode_method(struct decoding *g, uint64_t obj)
 	v->text = type && type->form == FORM_FUNCTION ? function_name(g, func, false) : "?";
 	v->truth = 1;
 	v->nitems = 1;
-	v->items[0].value = decoding__too_deep(g, 1) ? decoding__value(g, V_CUT) : decoding__object(g, self);
+	v->items[0].value = decode_shallow(g, self);
 	return v;
 }
 
@@ -405,6 +417,19 @@ struct value *decode_callable(struct decoding *g, uint64_t obj, const struct val
 	}
 }
 
+/* What a range or a slice is made of: at the last level too, as long as it is no container. */
+static struct value *decode_part(struct decoding *g, uint64_t obj)
+{
+	const struct value_type *type;
+
+	if (!decoding__too_deep(g))
+		return decoding__object(g, obj);
+	type = peek_type(g, obj);
+	if (!type || type->form == FORM_INT)
+		return decoding__object(g, obj);
+	return decoding__value(g, V_CUT);
+}
+
 /* Python leaves out a range's step of 1. */
 static void drop_unit_step(struct value *v)
 {
@@ -431,17 +456,18 @@ static struct value *decode_range(struct decoding *g, uint64_t obj, const int32_
 	v->type = v->shown = name;
 	v->truth = 1;
 	v->cut = true;
-	if (decoding__too_deep(g, 1))
-		return v;
 	v->items = decoding__alloc(g, 3 * sizeof(*v->items));
 	if (!v->items)
 		return v;
 	for (int i = 0; i < 3; i++) {
 		uint64_t part;
 
-		v->items[i].value = peek_u64(g, obj, fields[i], &part)
-					    ? decoding__object(g, part)
-					    : decoding__missing(g, obj + (uint64_t)fields[i]);
+		if (peek_u64(g, obj, fields[i], &part))
+			v->items[i].value = decode_part(g, part);
+		else
+			v->items[i].value = decoding__missing(g, obj + (uint64_t)fields[i]);
+		if (v->items[i].value->kind == V_CUT)
+			return v;
 	}
 	v->cut = false;
 	v->total = v->nitems = 3;
@@ -460,7 +486,7 @@ static struct value *decode_cell(struct decoding *g, uint64_t obj)
 	if (!v->items)
 		return v;
 	v->nitems = 1;
-	v->items[0].value = decoding__too_deep(g, 1) ? decoding__value(g, V_CUT) : decoding__object(g, held);
+	v->items[0].value = decoding__too_deep(g) ? decoding__value(g, V_CUT) : decoding__object(g, held);
 	return v;
 }
 

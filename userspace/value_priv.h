@@ -161,6 +161,7 @@ struct decoding {
 	size_t nodes;
 	uint64_t path[VALUE_DEPTH_MAX + 4]; /* the objects around the one that is decoded */
 	unsigned depth;
+	bool shallow; /* as if it were the last level */
 };
 
 /* value.c */
@@ -168,8 +169,8 @@ void *decoding__alloc(struct decoding *g, size_t size); /* zeroed; freed with th
 char *decoding__printf(struct decoding *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct value *decoding__value(struct decoding *g, enum value_kind kind);
 struct value *decoding__missing(struct decoding *g, uint64_t addr); /* that should stand there */
-/* Whether the object that is decoded lies as deep as the limit, or `more` levels deeper: what is in it is not shown. */
-bool decoding__too_deep(const struct decoding *g, unsigned more);
+/* Whether the object that is decoded lies as deep as the limit: what is in it is not shown. */
+bool decoding__too_deep(const struct decoding *g);
 bool decoding__room(const struct decoding *g); /* for another node */
 void decoding__name_type(struct decoding *g, struct value *v, const struct value_type *type, const char *shown);
 bool decoding__masks(const struct decoding *g, const char *name);
