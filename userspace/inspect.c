@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "cond.h"
@@ -305,6 +306,25 @@ static int check(struct inspect *s)
 	return check_jit(s) ? -DIAG_BACKEND : 1;
 }
 
+/* From half of it to one and a half: turns that keep time would meet the same part of a program that keeps time too, over
+ * and over, and never the rest. */
+static uint64_t irregular(uint64_t ns)
+{
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		return ns;
+	return ns / 2 + (uint64_t)((double)ns * random / UINT32_MAX);
+}
+
+/* Of the turn; in milliseconds, at least 1. */
+static int time_left(const struct inspect *s)
+{
+	uint64_t spent = monotonic_ns() - s->turn_begin_ns;
+
+	return spent < s->turn_ns ? (int)((s->turn_ns - spent) / 1000000) + 1 : 1;
+}
+
 static int turn(struct inspect *s)
 {
 	int err;
@@ -313,6 +333,7 @@ static int turn(struct inspect *s)
 		return 0;
 	inspect_turn_end(s);
 	err = inspect_turn_begin(s, (s->current + 1) % s->ngroups);
+	s->turn_ns = irregular(s->turn_ns);
 	/* It may have ended meanwhile, which is no error. */
 	return err == -DIAG_GONE && s->shown ? 0 : err;
 }
@@ -321,8 +342,8 @@ int inspect__poll(struct inspect *s, int timeout_ms)
 {
 	int polled, err;
 
-	if (s->ngroups > 1 && timeout_ms > (int)(s->turn_ns / 1000000))
-		timeout_ms = (int)(s->turn_ns / 1000000);
+	if (s->ngroups > 1 && timeout_ms > time_left(s))
+		timeout_ms = time_left(s);
 	polled = ring_buffer__poll(s->ring, timeout_ms);
 	if (s->err)
 		return s->err;
