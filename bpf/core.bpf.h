@@ -46,6 +46,9 @@ struct thread_state {
 	u64 root_frame;		      /* outermost frame of the stack whose older frames are registered */
 	struct wire_event_code event; /* room to describe a function in */
 	u64 tstate;		      /* Python's state of the thread, where it was found last */
+	u64 told_since;		      /* when the telling of an event began */
+	u32 told; /* 1 + index in seen_scratch of an event that is still to be sent; see trace.bpf.h */
+	u32 pad;
 	u64 walk[WIRE_MAX_PREATTACH];
 };
 

@@ -54,9 +54,11 @@ struct tstate_walk {
 /* The frame that a thread state runs. */
 static __always_inline u64 tstate_frame(const struct wire_build *b, u64 tstate)
 {
+	if (b->tstate_current_frame >= 0)
+		return read_u64(tstate + b->tstate_current_frame);
 	if (b->tstate_cframe >= 0)
 		return read_u64(read_u64(tstate + b->tstate_cframe) + b->cframe_current_frame);
-	return read_u64(tstate + (b->tstate_current_frame >= 0 ? b->tstate_current_frame : b->tstate_frame));
+	return read_u64(tstate + b->tstate_frame);
 }
 
 /* bpf_loop callback: one thread state of an interpreter, or on to the next interpreter. */

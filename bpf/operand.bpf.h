@@ -335,8 +335,29 @@ struct args_walk {
 	struct seen *e;
 	const struct wire_value_layout *v;
 	u64 masked;
+	u64 frame;
 	u32 n;
+	u32 pad;
 };
+
+#define ARG_CELLS 32 /* of a function that are looked at */
+
+/* To 3.10 an argument that a nested function uses is moved to a cell before the function starts (_PyEval_EvalCode of
+ * Python/ceval.c, _PyEval_MakeFrameVector): that of the same name, which is the same object because names are interned. */
+static __noinline int arg_in_cell(const struct args_walk *w, u32 i, u64 *obj)
+{
+	u64 code = w->e->event.code, cells = read_u64(code + w->v->code_cellvars), name, cell;
+	u32 n = read_u64(cells + w->v->ob_size);
+
+	name = read_u64(read_u64(code + w->v->code_varnames) + w->v->tuple_items + 8ULL * i);
+	for (u32 k = 0; k < ARG_CELLS && k < n && name; k++) {
+		if (read_u64(cells + w->v->tuple_items + 8ULL * k) != name)
+			continue;
+		cell = w->frame + w->v->frame_localsplus + 8ULL * (read_u32(code + w->v->code_nlocals) + k);
+		return local_object(w->v, w->e->event.slot, read_u64(cell), obj);
+	}
+	return WIRE_ROOT_UNBOUND;
+}
 
 /* bpf_loop callback: one argument. */
 static long args_step(u64 i, struct args_walk *w)
@@ -349,6 +370,8 @@ static long args_step(u64 i, struct args_walk *w)
 	status = w->masked >> (i & 63) & 1
 			 ? WIRE_ROOT_MASKED
 			 : local_object(w->v, w->e->event.slot, w->e->words[i & (SEEN_WORDS - 1)], &obj);
+	if (status == WIRE_ROOT_UNBOUND && w->v->code_cellvars >= 0)
+		status = arg_in_cell(w, i, &obj);
 	return seen_value(w->e, obj, WIRE_ROOT_ARG | i, status) != 0;
 }
 
@@ -359,7 +382,7 @@ static long args_step(u64 i, struct args_walk *w)
 __noinline int seen_args(struct seen *e, const struct wire_build *b, const struct wire_value_layout *v, u64 frame,
 			 u64 masked)
 {
-	struct args_walk w = { .e = e, .v = v, .masked = masked };
+	struct args_walk w = { .e = e, .v = v, .masked = masked, .frame = frame };
 	u64 code;
 	u32 flags;
 

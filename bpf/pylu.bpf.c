@@ -39,7 +39,7 @@ static __always_inline int exception_set(const struct hit *h)
 static __always_inline void close(const struct hit *h, struct wire_frame *rec, int raised, u64 now)
 {
 	frame_close(h->thr, rec, raised, now);
-	if (unlikely(rec->call))
+	if (is_told(rec))
 		trace_end(h->thr, h->b, rec, h->frame, raised ? hit_tstate(h) : 0);
 	frame_forget(h->thr, h->frame);
 }
@@ -229,13 +229,44 @@ static __always_inline void on_leave(const struct hit *h)
 		close(h, rec, raised, now);
 }
 
+static __always_inline void on_site(const struct hit *h)
+{
+	u64 key;
+
+	switch (h->site->kind) {
+	case WIRE_SITE_RESUME:
+	case WIRE_SITE_ENTER:
+	case WIRE_SITE_USDT_ENTRY:
+		on_start(h);
+		return;
+	case WIRE_SITE_DEALLOC:
+		key = key_of(h->frame, h->thr->slot);
+		bpf_map_delete_elem(&codes, &key);
+		return;
+	}
+	stack_first(h->thr, h->b, h->frame);
+	if (!proc_of(h->thr->slot)->open && !proc_of(h->thr->slot)->jit)
+		return;
+	switch (h->site->kind) {
+	case WIRE_SITE_YIELD:
+		on_yield(h);
+		return;
+	case WIRE_SITE_END:
+	case WIRE_SITE_USDT_RETURN:
+		on_end(h);
+		return;
+	case WIRE_SITE_LEAVE:
+		on_leave(h);
+		return;
+	}
+}
+
 /* All sites: one program, so that one link holds them all, which attaches and detaches at once. */
 SEC("uprobe")
 int probe(struct pt_regs *ctx)
 {
 	const struct wire_site *site = &sites[bpf_get_attach_cookie(ctx) & (WIRE_MAX_SITES - 1)];
 	struct hit h = { .ctx = ctx, .site = site };
-	u64 key;
 
 	h.thr = thread_enter(site->cost_ns);
 	if (!h.thr)
@@ -247,32 +278,9 @@ int probe(struct pt_regs *ctx)
 	if (site->kind != WIRE_SITE_DEALLOC && thread_in_interp(h.thr, h.b, h.frame))
 		return 0;
 	proc_of(h.thr->slot)->hits++;
-	switch (site->kind) {
-	case WIRE_SITE_RESUME:
-	case WIRE_SITE_ENTER:
-	case WIRE_SITE_USDT_ENTRY:
-		on_start(&h);
-		return 0;
-	case WIRE_SITE_DEALLOC:
-		key = key_of(h.frame, h.thr->slot);
-		bpf_map_delete_elem(&codes, &key);
-		return 0;
-	}
-	stack_first(h.thr, h.b, h.frame);
-	if (!proc_of(h.thr->slot)->open && !proc_of(h.thr->slot)->jit)
-		return 0;
-	switch (site->kind) {
-	case WIRE_SITE_YIELD:
-		on_yield(&h);
-		return 0;
-	case WIRE_SITE_END:
-	case WIRE_SITE_USDT_RETURN:
-		on_end(&h);
-		return 0;
-	case WIRE_SITE_LEAVE:
-		on_leave(&h);
-		return 0;
-	}
+	on_site(&h);
+	if (may_trace && unlikely(h.thr->told))
+		trace_finish(h.thr, h.b);
 	return 0;
 }
 

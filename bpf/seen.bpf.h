@@ -71,6 +71,8 @@ struct seen {
 	u32 head, tail; /* of jobs[] */
 	u32 objects;	/* copied */
 	u32 nparts;
+	u32 index; /* its own, in seen_scratch */
+	u32 pad;
 	u64 words[SEEN_WORDS];
 	struct snap_job jobs[SNAP_JOBS];
 	struct snap_job parts[SNAP_PARTS];
@@ -134,6 +136,7 @@ static __always_inline struct seen *seen_begin(u32 slot, u16 kind, u64 frame, u6
 	seen_count(lost);
 	return NULL;
 found:
+	e->index = at;
 	e->made++;
 	if (!(e->made & 0xffff))
 		seen_forget(e);

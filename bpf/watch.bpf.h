@@ -103,8 +103,8 @@ struct place_hit {
 	u64 tstate;
 	u32 place;
 	u32 tid;
-	u64 previous;	   /* the caller's frame */
-	u16 left, entered; /* windows + 1 that are to be told of, or 0 */
+	u64 previous;		  /* the caller's frame */
+	u16 left, entered, ended; /* windows + 1 that are to be told of, in this order, or 0 */
 };
 
 /* Finds the frame that the running thread is in, if it runs the code of the place. Its address, or 0. */
@@ -194,7 +194,10 @@ static __always_inline void window_leave(struct mark *mark, struct place_hit *hi
 	struct wire_window *win = &windows[(mark->window - 1) & (WIRE_MAX_WINDOWS - 1)];
 
 	if (!watch_times) {
-		hit->left = mark->window;
+		if (hit->entered == mark->window)
+			hit->ended = mark->window;
+		else
+			hit->left = mark->window;
 		return;
 	}
 	mark_spend(mark, hit);
@@ -206,14 +209,14 @@ static __always_inline void window_leave(struct mark *mark, struct place_hit *hi
 		win->max_ns = mark->spent_ns;
 }
 
-static __always_inline void window_enter(struct mark *mark, struct place_hit *hit, u32 window)
+static __always_inline void window_enter(struct mark *mark, struct place_hit *hit)
 {
 	if (watch_times) {
-		windows[window & (WIRE_MAX_WINDOWS - 1)].hits++;
+		windows[(mark->window - 1) & (WIRE_MAX_WINDOWS - 1)].hits++;
 		mark->spent_ns = 0;
 		mark_time(mark, hit);
 	} else {
-		hit->entered = window + 1;
+		hit->entered = mark->window;
 	}
 }
 
@@ -232,9 +235,7 @@ static __noinline int place_step(struct place_hit *hit)
 	step = &place_steps[(from * WIRE_MAX_PLACES + hit->place) & (2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES - 1)];
 	if (step->flags & WIRE_STEP_UNSURE)
 		mark->window = 0;
-	if (mark->window && step->flags & WIRE_STEP_PAUSES && watch_times)
-		mark_spend(mark, hit);
-	if (mark->window && step->flags & WIRE_STEP_RESUMES && watch_times)
+	if (mark->window && watch_times && step->flags & WIRE_STEP_RESUMES)
 		mark_time(mark, hit);
 	if (step->leaves) {
 		if (mark->window == step->leaves)
@@ -242,8 +243,16 @@ static __noinline int place_step(struct place_hit *hit)
 		mark->window = 0;
 	}
 	if (step->enters) {
-		window_enter(mark, hit, step->enters - 1);
 		mark->window = step->enters;
+		window_enter(mark, hit);
+	}
+	if (mark->window && watch_times && step->flags & WIRE_STEP_PAUSES)
+		mark_spend(mark, hit);
+	if (step->flags & WIRE_STEP_ENDS) {
+		if (step->enters)
+			window_leave(mark, hit);
+		bpf_map_delete_elem(&marks, &key);
+		return 0;
 	}
 	mark->place = hit->place;
 	mark->epoch = watch_epoch;
@@ -289,13 +298,11 @@ static __always_inline int place_hit(u32 place, u32 cost_ns)
 	}
 	place_step(&hit);
 	/* Here, not where it is found out: calls may be nested eight deep only. */
-	for (u32 i = 0; i < 2; i++) {
-		struct seen *e = NULL;
+	for (u32 i = 0; i < 3; i++) {
+		u16 window = i == 0 ? hit.left : i == 1 ? hit.entered : hit.ended;
+		struct seen *e = window ? window_begin(&hit, i == 1 ? WIRE_SEEN_BEFORE : WIRE_SEEN_AFTER, window - 1)
+					: NULL;
 
-		if (!i && hit.left)
-			e = window_begin(&hit, WIRE_SEEN_AFTER, hit.left - 1);
-		else if (i && hit.entered)
-			e = window_begin(&hit, WIRE_SEEN_BEFORE, hit.entered - 1);
 		if (!e)
 			continue;
 		seen_stack(e, hit.b, hit.previous);

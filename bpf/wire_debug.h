@@ -191,6 +191,14 @@ struct wire_cond {
 	struct wire_test tests[WIRE_MAX_TESTS];
 };
 
+/* What is known of a function whose calls are told. Key: function id. */
+struct wire_trace_func {
+	u64 masked;   /* bits of its arguments: not read */
+	u32 operands; /* those of the condition, the first one in operands[]; WIRE_NONE: not known */
+	u32 noperands;
+};
+#define WIRE_MAX_TRACE_FUNCS (1 << 16)
+
 #define WIRE_MAX_WATCHED 4	 /* debug registers of a processor */
 #define WIRE_MAX_WINDOWS 512	 /* lines of a session */
 #define WIRE_MAX_MARKS (1 << 14) /* frames between two places */
@@ -220,6 +228,7 @@ struct wire_place_step {
 enum wire_step_flags {
 	WIRE_STEP_PAUSES = 1, /* a generator yields within the line */
 	WIRE_STEP_RESUMES = 2,
+	WIRE_STEP_ENDS = 8,   /* the frame returns: a line that is entered is left at once */
 	WIRE_STEP_UNSURE = 4, /* nothing may be reported of it */
 };
 

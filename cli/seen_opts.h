@@ -31,7 +31,7 @@ extern const struct opt seen_opts_session[]; /* which process, how long, where t
 extern const struct opt seen_opts_events[];  /* how many, which, how much of their values: those that show events */
 extern const struct opt seen_opts_places[];  /* --all: those that watch places in one function */
 
-/* What the tables cannot say: how many processes (0 for `most_pids`: any number), and that options do not contradict each
+/* What the tables cannot say: how many processes (0 for `most_pids`: the command looks itself), and that options do not contradict each
  * other. 0, or 2 after a message. */
 int seen_opts__check(const struct command *cmd, const struct seen_opts *o, size_t most_pids);
 

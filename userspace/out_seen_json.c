@@ -13,6 +13,8 @@
 #include "value.h"
 
 #define FORMAT_VERSION 1
+#define NUMBERS JSON_REAL_PRECISION(15) /* of ours */
+#define VALUES JSON_REAL_PRECISION(17)	/* a float comes back as the very one that it was */
 
 /* What may be missing is null, not "". */
 static json_t *string_or_null(const char *text)
@@ -26,9 +28,9 @@ static json_t *integer_or_null(bool is, uint64_t n)
 }
 
 /* Writes the object as a line, and takes it over. */
-static int put_line(struct sink *s, json_t *object)
+static int put_line(struct sink *s, json_t *object, size_t reals)
 {
-	char *text = s->err ? NULL : json_dumps(object, OUT_JSON_FLAGS | JSON_COMPACT);
+	char *text = s->err ? NULL : json_dumps(object, JSON_ENSURE_ASCII | JSON_COMPACT | reals);
 
 	if (text) {
 		out_json__put(s, text);
@@ -65,7 +67,7 @@ static int begin(const struct seen_header *h, FILE *f, const struct out_options 
 	out_json__set(&s, object, "condition", string_or_null(h->condition));
 	out_json__set(&s, object, "rate", integer_or_null(h->rate, h->rate));
 	out_json__set(&s, object, "redacted", json_boolean(!h->no_redact));
-	return put_line(&s, object);
+	return put_line(&s, object, NUMBERS);
 }
 
 static void set_function(struct sink *s, json_t *object, const char *module, const char *qualname, const char *file,
@@ -133,7 +135,7 @@ static int event(const struct seen_header *h, const struct seen_event *e, FILE *
 	out_json__set(&s, object, "values", values(&s, e));
 	out_json__set(&s, object, "stack", stack(&s, e));
 	out_json__set(&s, object, "stack_cut", json_boolean(e->stack_cut));
-	return put_line(&s, object);
+	return put_line(&s, object, VALUES);
 }
 
 static int end(const struct seen_header *h, const struct seen_summary *sum, FILE *f, const struct out_options *opts)
@@ -152,7 +154,7 @@ static int end(const struct seen_header *h, const struct seen_summary *sum, FILE
 	out_json__set(&s, object, "unreadable", out_json__integer(sum->unreadable));
 	out_json__set(&s, object, "strays", out_json__integer(sum->strays));
 	out_json__set(&s, object, "share", out_json__number(sum->share));
-	return put_line(&s, object);
+	return put_line(&s, object, NUMBERS);
 }
 
 const struct out_seen out_seen_json = { .name = "json", .begin = begin, .event = event, .end = end };

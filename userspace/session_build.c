@@ -16,6 +16,7 @@
 #include "session_priv.h"
 #include "target.h"
 #include "verdict.h"
+#include "value_layout.h"
 #include "wire_build.h"
 
 bool session_by_usdt(const struct session_build *build)
@@ -153,6 +154,7 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	build->why = why_backend(&build->sites, s->opts.backend);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
+	value_layout__fill(&build->layout, elf, &s->skel->bss->value_layouts[s->nbuilds]);
 	err = wire_build__fill(&s->skel->bss->builds[s->nbuilds], (uint32_t)s->nbuilds, &build->layout, opmap, elf);
 	if (!err)
 		err = set_sites(s, s->nbuilds);

@@ -315,6 +315,21 @@ struct value *value__decode(struct value_decoder *d, const struct snapshot *s, u
 	return root;
 }
 
+struct value *value__raised(struct value_decoder *d, const struct snapshot *s, uint64_t type, uint64_t argument)
+{
+	struct decoding g = { .d = d, .lay = pyobj_reader__layout(d->reader), .s = s };
+	struct value *root;
+
+	type_cache__begin(d->types);
+	root = decode_raised(&g, type, argument);
+	if (g.failed) {
+		free_blocks(g.blocks);
+		return NULL;
+	}
+	root->blocks = g.blocks;
+	return root;
+}
+
 size_t value__unreadable(const struct value *v)
 {
 	size_t n = v->kind == V_UNREADABLE;

@@ -1,5 +1,5 @@
 /*
- * value_json: a decoded value for the json output; its form is described in docs/json.md and docs/value.schema.json.
+ * value_json: a decoded value for the json output; its form is described in docs/json.md and docs/events.schema.json.
  */
 #include "value_priv.h"
 

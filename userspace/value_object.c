@@ -231,6 +231,35 @@ struct value *decode_exception(struct decoding *g, uint64_t obj, const struct va
 	return v;
 }
 
+struct value *decode_raised(struct decoding *g, uint64_t class, uint64_t argument)
+{
+	const struct value_type *type = type_cache__get(g->d->types, class), *of_argument;
+	struct value *v = decoding__value(g, type ? V_CALL : V_UNREADABLE), *only;
+
+	if (!type)
+		return v;
+	decoding__name_type(g, v, type, type->last);
+	v->truth = type->asks_truth ? -1 : 1;
+	if (!argument)
+		return v;
+	of_argument = peek_type(g, argument);
+	g->path[g->depth++] = argument;
+	if (of_argument && of_argument->form == FORM_TUPLE) {
+		if (peek_u64(g, argument, g->lay->ob_size, &v->total) && v->total <= INT64_MAX)
+			decode_items(g, v, argument + (uint64_t)g->lay->tuple_items, NULL);
+		g->depth--;
+		return v;
+	}
+	g->depth--;
+	only = decoding__object(g, argument);
+	v->items = only->kind == V_NONE ? NULL : decoding__alloc(g, sizeof(*v->items));
+	if (v->items) {
+		v->items[0].value = only;
+		v->nitems = v->total = 1;
+	}
+	return v;
+}
+
 /* `plain` is what it would be without its name: the number or the text that it is, or its attributes. */
 struct value *decode_enum(struct decoding *g, uint64_t obj, const struct value_type *type, struct value *plain)
 {

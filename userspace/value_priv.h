@@ -220,6 +220,8 @@ enum snapshot_state decode_pairs(struct decoding *g, const struct pair_source *f
 /* value_object.c */
 struct value *decode_instance(struct decoding *g, uint64_t obj, const struct value_type *type);
 struct value *decode_exception(struct decoding *g, uint64_t obj, const struct value_type *type);
+/* See value__raised; _PyErr_NormalizeException of Python/errors.c says what becomes of the argument. */
+struct value *decode_raised(struct decoding *g, uint64_t class, uint64_t argument);
 struct value *decode_enum(struct decoding *g, uint64_t obj, const struct value_type *type, struct value *plain);
 struct value *decode_callable(struct decoding *g, uint64_t obj, const struct value_type *type);
 struct value *decode_small(struct decoding *g, uint64_t obj, const struct value_type *type);

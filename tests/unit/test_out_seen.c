@@ -25,6 +25,7 @@
 
 struct value {
 	const char *text; /* NULL: there is no memory for it */
+	const char *json;
 };
 
 int value__text(const struct value *v, FILE *f)
@@ -36,10 +37,17 @@ int value__text(const struct value *v, FILE *f)
 
 json_t *value__json(const struct value *v)
 {
-	return v->text ? json_pack("{s:s, s:s}", "type", "test", "value", "text") : NULL;
+	return v->text ? json_loads(v->json, JSON_DECODE_ANY, NULL) : NULL;
 }
 
-static struct value order = { "<shop.Order id=3>" }, number = { "0.2" }, hostile = { HOSTILE }, none = { NULL };
+static struct value order = { "<shop.Order id=3>", "{\"type\": \"shop.Order\", \"attrs\": {\"id\": 3}}" };
+static struct value number = { "0.2", "0.30000000000000004" }, none = { NULL };
+static struct value hostile = { HOSTILE, "\"evil\\u001b[2J\"" };
+static struct value options = {
+	"{'tax': [1, \xe2\x80\xa6], 'password': <masked>}",
+	"{\"type\": \"dict\", \"total\": 2, \"items\": [[\"tax\", {\"type\": \"list\", \"items\": [1], "
+	"\"total\": 9, \"cut\": true}], [\"password\", {\"masked\": true}]]}"
+};
 
 static const struct seen_header full_header = {
 	.command = "debug",
@@ -79,7 +87,7 @@ static const struct seen_summary full_summary = {
 
 static const struct seen_summary plain_summary = { .events = 1, .seconds = 0.5, .share = 1, .ended = "count" };
 
-static struct seen_value arguments[] = { { "order", &order }, { "tax", &number }, { "**kwargs", &order } };
+static struct seen_value arguments[] = { { "order", &order }, { "tax", &number }, { "**kwargs", &options } };
 static struct seen_value result[] = { { NULL, &number } };
 static struct seen_value hostile_values[] = { { HOSTILE, &hostile } };
 static struct seen_value no_memory[] = { { "a", &none } };
@@ -241,8 +249,10 @@ static void test_text(void)
 
 	/* An event is one line, whatever is in it. */
 	CHECK_EQ(count(text, '\n'), n + 13);
-	CHECK(strstr(text, "\nMainThread 22:13:20.123456 shop.views.total:41 parameters order=<shop.Order id=3>, "
-			   "tax=0.2, **kwargs=<shop.Order id=3>  from shop.views.checkout:88\n"));
+	CHECK(strstr(
+		text,
+		"\nMainThread 22:13:20.123456 shop.views.total:41 parameters order=<shop.Order id=3>, "
+		"tax=0.2, **kwargs={'tax': [1, \xe2\x80\xa6], 'password': <masked>}  from shop.views.checkout:88\n"));
 	CHECK(strstr(text, "\n# values are not masked (--no-redact)\n"));
 	CHECK(!strstr(quiet, "not masked"));
 	CHECK(strstr(text, " 3 lost ") && strstr(text, ", 12 suppressed "));

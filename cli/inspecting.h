@@ -1,0 +1,18 @@
+/* inspecting: what the commands that look into one function have in common: line, debug, var. */
+#ifndef PYLU_INSPECTING_H
+#define PYLU_INSPECTING_H
+
+#include "inspect.h"
+#include "seen_opts.h"
+
+/* The session's options from the command line's. */
+void inspecting_options(const struct seen_opts *o, struct inspect_options *out);
+
+/* Polls until the time is over, a signal arrives, or the session ends by itself; `flush` (may be NULL) is called now and
+ * then. Stops the session. 0, or a code that was reported. */
+int inspecting_run(struct inspect *s, double seconds, int (*flush)(void *ctx), void *ctx);
+
+/* Below an error: what can be done about it. */
+int inspecting_status(int err);
+
+#endif

@@ -1,0 +1,322 @@
+/*
+ * places_flow: what can run after what in a code object, and at which of these steps sys.settrace tells of a line.
+ *
+ * Which steps those are is not the same in all versions. To 3.11 the tracing loop compares where it comes from and where it
+ * is (maybe_call_line_trace in Python/ceval.c); from 3.12 on certain instructions are marked to tell of lines
+ * (initialize_lines in Python/instrumentation.c), and jumps backward within a line do (Python/legacy_tracing.c).
+ */
+#include "places_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INSTRUCTIONS_MAX (1u << 16)
+
+struct builder {
+	const struct pycode *code;
+	struct places_flow *flow;
+	struct raw {
+		uint32_t from, to;
+	} * raw;
+	size_t nraw, cap;
+	bool *marked;	/* 3.12 on: tells of its line */
+	size_t handler; /* the first that does not end before the instruction that is looked at */
+	uint32_t begin; /* 3.11 on: the first RESUME; what is before it is not traced */
+	bool failed;
+};
+
+static bool is(const struct builder *b, size_t index, const char *name)
+{
+	return index < b->code->ninstrs && !strcmp(pycode__op_name(b->code, b->code->instrs[index].op), name);
+}
+
+static void add(struct builder *b, uint32_t from, size_t to)
+{
+	if (to >= b->code->ninstrs)
+		return;
+	if (b->nraw == b->cap) {
+		size_t cap = 2 * b->cap + 256;
+		struct raw *bigger = realloc(b->raw, cap * sizeof(*bigger));
+
+		if (!bigger) {
+			b->failed = true;
+			return;
+		}
+		b->raw = bigger;
+		b->cap = cap;
+	}
+	b->raw[b->nraw++] = (struct raw){ from, (uint32_t)to };
+}
+
+/* Handlers lie in order and do not overlap; instructions are asked about in order. */
+static const struct pycode_handler *handler_of(struct builder *b, const struct pycode_instr *i)
+{
+	const struct pycode *code = b->code;
+
+	while (b->handler < code->nhandlers && code->handlers[b->handler].end <= i->start)
+		b->handler++;
+	return b->handler < code->nhandlers && code->handlers[b->handler].start <= i->start
+		       ? &code->handlers[b->handler]
+		       : NULL;
+}
+
+/* 3.8: the end of a finally block goes back to what called it, or on, where it was not called. */
+static void add_finally(struct builder *b, uint32_t from)
+{
+	const struct pycode *code = b->code;
+	uint32_t body = code->instrs[from].target;
+	int at = body == PYCODE_NO_TARGET ? -ENOENT : pycode__find(code, body);
+
+	if (at < 0 || is(b, (size_t)at, "WITH_CLEANUP_START") || (at > 0 && is(b, (size_t)at - 1, "BEGIN_FINALLY")))
+		add(b, from, from + 1);
+	for (uint32_t i = 0; i < code->ninstrs; i++) {
+		if (code->instrs[i].target == body && is(b, i, "CALL_FINALLY"))
+			add(b, from, i + 1);
+	}
+}
+
+/* Where a loop goes on when its iterator is exhausted: behind the instructions that take it off the stack, which only run
+ * where the iterator is a generator. */
+static void add_loop_end(struct builder *b, uint32_t from, uint32_t to)
+{
+	if (!is(b, to, "END_FOR"))
+		return;
+	add(b, from, to + 1);
+	if (is(b, to + 1, "POP_TOP") || is(b, to + 1, "POP_ITER"))
+		add(b, from, to + 2);
+}
+
+/* A call that appends to a list takes the instruction along that drops its result (CALL_LIST_APPEND, 3.11 on). */
+static void add_append(struct builder *b, uint32_t from)
+{
+	const struct pycode *code = b->code;
+
+	if (is(b, from, "CALL") && is(b, from + 1, "POP_TOP") && code->instrs[from].line != code->instrs[from + 1].line)
+		add(b, from, from + 2);
+}
+
+static void add_all_of(struct builder *b, uint32_t from)
+{
+	const struct pycode *code = b->code;
+	const struct pycode_instr *i = &code->instrs[from];
+	const struct pycode_handler *handler = handler_of(b, i);
+	bool raises = !(i->traits & PYCODE_NO_RAISE);
+
+	if (i->traits & PYCODE_JUMP) {
+		int to = pycode__find(code, i->target);
+
+		add(b, from, (size_t)to);
+		if (is(b, from, "FOR_ITER"))
+			add_loop_end(b, from, (uint32_t)to);
+	}
+	if (is(b, from, "END_FINALLY"))
+		add_finally(b, from);
+	else if (!(i->traits & PYCODE_ENDS))
+		add(b, from, from + 1);
+	/* It runs again each time that the generator goes on. */
+	if (is(b, from, "YIELD_FROM"))
+		add(b, from, from);
+	add_append(b, from);
+	if (raises && handler)
+		add(b, from, (size_t)pycode__find(code, handler->target));
+	b->flow->dies[from] = (raises && !handler) || i->traits & PYCODE_YIELD;
+}
+
+/* Where frames start. A generator's, from 3.11 on, behind the RESUME that follows RETURN_GENERATOR; what is before that
+ * runs, from 3.15 on, in a frame of its own. */
+static void add_starts(struct builder *b)
+{
+	const struct pycode *code = b->code;
+	uint32_t n = b->flow->n;
+	bool creates = false;
+
+	if (b->begin == n) {
+		add(b, n, 0);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (code->instrs[i].traits & PYCODE_RESUME && (i == b->begin || creates)) {
+			add(b, n, i + 1);
+			creates = false;
+		}
+		creates |= i > b->begin && is(b, i, "RETURN_GENERATOR");
+	}
+}
+
+/* 3.12 on. */
+static void mark(struct builder *b)
+{
+	static const char *const never[] = { "END_ASYNC_FOR", "END_FOR", "END_SEND", "RESUME", "POP_ITER" };
+	const struct pycode *code = b->code;
+	uint32_t line = 0;
+
+	for (uint32_t i = b->begin < b->flow->n ? b->begin : 0; i < code->ninstrs; i++) {
+		bool skip = false;
+
+		for (size_t k = 0; k < sizeof(never) / sizeof(never[0]); k++)
+			skip |= is(b, i, never[k]);
+		if (skip)
+			continue;
+		b->marked[i] = code->instrs[i].line && code->instrs[i].line != line;
+		line = code->instrs[i].line;
+	}
+	for (uint32_t i = 0; i < code->ninstrs; i++) {
+		int to = code->instrs[i].traits & PYCODE_JUMP ? pycode__find(code, code->instrs[i].target) : -ENOENT;
+
+		if (to >= 0)
+			to += is(b, i, "FOR_ITER") || is(b, i, "SEND");
+		if (to >= 0 && (uint32_t)to < code->ninstrs && code->instrs[to].line && !is(b, (size_t)to, "POP_ITER"))
+			b->marked[to] = true;
+	}
+	for (size_t i = 0; i < code->nhandlers; i++) {
+		int to = pycode__find(code, code->handlers[i].target);
+
+		if (code->instrs[to].line && !is(b, (size_t)to, "END_ASYNC_FOR"))
+			b->marked[to] = true;
+	}
+}
+
+/* Whether settrace tells of the line of `v` when it comes there from `u`. */
+static bool tells(const struct builder *b, uint32_t u, uint32_t v)
+{
+	const struct pycode_instr *from = u < b->flow->n ? &b->code->instrs[u] : NULL, *to = &b->code->instrs[v];
+	bool other = !from || from->line != to->line;
+
+	if (!to->line)
+		return false;
+	switch (b->code->minor) {
+	case 8:
+	case 9:
+		return to->starts || (from && v < u);
+	case 10:
+		return other || v < u;
+	case 11:
+		return other || (b->begin < b->flow->n && u <= b->begin) || (v < u && !is(b, v, "SEND"));
+	default:
+		/* The line of an instruction that has prefixes is not known when it is the former. */
+		other |= from && (from->start != from->offset || from->traits & PYCODE_RESUME);
+		return (b->marked[v] && other) || (!other && from && is(b, u, "JUMP_BACKWARD"));
+	}
+}
+
+static void reach(struct places_flow *flow, uint32_t *todo)
+{
+	size_t n = 0;
+
+	todo[n++] = flow->n;
+	while (n) {
+		uint32_t i = todo[--n];
+
+		for (uint32_t e = flow->first[i]; e < flow->first[i + 1]; e++) {
+			uint32_t to = flow->edges[e].to;
+
+			if (!flow->reached[to]) {
+				flow->reached[to] = true;
+				todo[n++] = to;
+			}
+		}
+	}
+}
+
+/* Sorts the edges by where they come from. */
+static int finish(struct builder *b)
+{
+	struct places_flow *flow = b->flow;
+	uint32_t *at = calloc(flow->n + 2, sizeof(*at));
+
+	flow->edges = calloc(b->nraw + 1, sizeof(*flow->edges));
+	if (!at || !flow->edges) {
+		free(at);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < b->nraw; i++)
+		flow->first[b->raw[i].from + 1]++;
+	for (uint32_t i = 0; i <= flow->n; i++)
+		flow->first[i + 1] += flow->first[i];
+	memcpy(at, flow->first, (flow->n + 1) * sizeof(*at));
+	for (size_t i = 0; i < b->nraw; i++) {
+		struct raw *r = &b->raw[i];
+
+		flow->edges[at[r->from]++] = (struct flow_edge){ r->to, tells(b, r->from, r->to) };
+	}
+	flow->nedges = b->nraw;
+	reach(flow, at);
+	free(at);
+	return 0;
+}
+
+static int allocate(struct builder *b)
+{
+	struct places_flow *flow = b->flow;
+	size_t n = b->code->ninstrs;
+
+	flow->n = (uint32_t)n;
+	flow->offset = calloc(n + 1, sizeof(*flow->offset));
+	flow->line = calloc(n + 1, sizeof(*flow->line));
+	flow->traits = calloc(n + 1, sizeof(*flow->traits));
+	flow->reached = calloc(n + 1, sizeof(*flow->reached));
+	flow->dies = calloc(n + 1, sizeof(*flow->dies));
+	flow->first = calloc(n + 2, sizeof(*flow->first));
+	b->marked = calloc(n + 1, sizeof(*b->marked));
+	return flow->offset && flow->line && flow->traits && flow->reached && flow->dies && flow->first && b->marked
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int build(struct builder *b)
+{
+	const struct pycode *code = b->code;
+	struct places_flow *flow = b->flow;
+
+	b->begin = flow->n;
+	for (uint32_t i = 0; i < flow->n; i++) {
+		flow->offset[i] = code->instrs[i].start;
+		flow->line[i] = code->instrs[i].line;
+		flow->traits[i] = code->instrs[i].traits;
+		if (b->begin == flow->n && code->instrs[i].traits & PYCODE_RESUME)
+			b->begin = i;
+	}
+	if (code->minor >= 12)
+		mark(b);
+	add_starts(b);
+	for (uint32_t i = 0; i < flow->n; i++)
+		add_all_of(b, i);
+	return b->failed ? -ENOMEM : finish(b);
+}
+
+int places_flow__new(const struct pycode *code, struct places_flow **out)
+{
+	struct builder b = { .code = code };
+	int err;
+
+	*out = NULL;
+	if (code->ninstrs > INSTRUCTIONS_MAX)
+		return -E2BIG;
+	b.flow = calloc(1, sizeof(*b.flow));
+	if (!b.flow)
+		return -ENOMEM;
+	err = allocate(&b);
+	err = err ? err : build(&b);
+	free(b.raw);
+	free(b.marked);
+	if (err)
+		places_flow__free(b.flow);
+	else
+		*out = b.flow;
+	return err;
+}
+
+void places_flow__free(struct places_flow *flow)
+{
+	if (!flow)
+		return;
+	free(flow->offset);
+	free(flow->line);
+	free(flow->traits);
+	free(flow->reached);
+	free(flow->dies);
+	free(flow->edges);
+	free(flow->first);
+	free(flow);
+}
