@@ -191,6 +191,14 @@ struct wire_cond {
 	struct wire_test tests[WIRE_MAX_TESTS];
 };
 
+/* What is known of a function whose calls are told. Key: function id. */
+struct wire_trace_func {
+	u64 masked;   /* bits of its arguments: not read */
+	u32 operands; /* those of the condition, the first one in operands[]; WIRE_NONE: not known */
+	u32 noperands;
+};
+#define WIRE_MAX_TRACE_FUNCS (1 << 16)
+
 #define WIRE_MAX_WATCHED 4	 /* debug registers of a processor */
 #define WIRE_MAX_WINDOWS 512	 /* lines of a session */
 #define WIRE_MAX_MARKS (1 << 14) /* frames between two places */

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "backend.h"
 #include "diag.h"
 #include "interrupt.h"
 #include "launch.h"
@@ -28,6 +29,8 @@ static const struct opt opts[] = {
 	{ 0, "tree", "PID", "a process, its children, and those forked while we watch", OPT_PIDS,
 	  offsetof(struct config, targets.tree) },
 	OPT_INCLUDE(seen_opts_events, offsetof(struct config, seen)),
+	{ 0, "backend", "NAME", "opcode (Python 3.11 on), usdt (3.15 on) or frame (to 3.10); default: what fits",
+	  OPT_CHOICE, offsetof(struct config, seen.backend), backend__name },
 	{ 0 },
 };
 
@@ -127,6 +130,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 		.stack = config.seen.stack ? STACK_MAX : 1,
 		.rate = config.seen.rate,
 		.count = config.seen.count,
+		.when = config.seen.when,
 		.event = on_event,
 	};
 	struct session_options session_opts = {

@@ -171,7 +171,7 @@ static int open_decoder(struct inspect *s)
 	return seen_decoder__new(&source, &s->decoder);
 }
 
-static void fill_header(struct inspect *s)
+static int fill_header(struct inspect *s)
 {
 	static const char *const commands[] = { "line", "debug", "var" };
 
@@ -180,14 +180,30 @@ static void fill_header(struct inspect *s)
 		.target = s->target->command,
 		.pid = s->opts.pid,
 		.python = s->target->version.text,
-		.backend = "watch",
-		.why = "hardware watchpoints on its bytecode: no other code is slowed down, and nothing is written",
+		.backend = s->handlers ? "opcode" : "watch",
+		.why = s->handlers ? "probes on the opcode handlers see every hit of any number of places"
+				   : "hardware watchpoints on its bytecode: no other code is slowed down, and nothing "
+				     "is written",
 		.condition = s->opts.when,
 		.no_redact = s->opts.no_redact,
 		.stack = s->opts.stack,
 		.rate = s->opts.rate,
 		.cost_ns = s->cost_ns,
 	};
+	if (inspect_describe(s, &s->watched))
+		return diag_error(-ENOMEM, "out of memory");
+	s->header.watched = s->watched;
+	return 0;
+}
+
+/* The programs, and what a hit of theirs costs. */
+static int load(struct inspect *s)
+{
+	int err = programs__load(s->handlers ? PROGRAMS_HANDLERS : PROGRAMS_WATCH, &s->skel, &s->multi);
+
+	if (err)
+		return err;
+	return s->handlers ? inspect_handlers_measure(s) : inspect_measure(s);
 }
 
 static int prepare(struct inspect *s)
@@ -201,17 +217,17 @@ static int prepare(struct inspect *s)
 	if (!err)
 		err = inspect_find(s);
 	if (!err)
-		err = programs__load_places(&s->skel);
+		err = inspect_plan(s);
 	if (!err)
-		err = inspect_measure(s);
+		err = load(s);
 	if (!err)
 		err = configure(s);
 	if (err)
 		return err;
-	fill_header(s);
+	inspect_fill(s);
 	s->source = source__open(s->opts.pid, s->code->file);
-	err = inspect_plan(s);
-	return err ? err : open_decoder(s);
+	err = open_decoder(s);
+	return err ? err : fill_header(s);
 }
 
 int inspect__new(const struct inspect_options *opts, struct inspect **out)
@@ -236,6 +252,7 @@ void inspect__free(struct inspect *s)
 	if (!s)
 		return;
 	inspect_turn_end(s);
+	inspect_handlers_free(s);
 	ring_buffer__free(s->ring);
 	seen_decoder__free(s->decoder);
 	inspect_plan_free(s);
@@ -255,7 +272,7 @@ int inspect__attach(struct inspect *s)
 {
 	s->header.start_ns = realtime_ns();
 	s->live_ns = s->last_check_ns = monotonic_ns();
-	return inspect_turn_begin(s, 0);
+	return s->handlers ? inspect_handlers_attach(s) : inspect_turn_begin(s, 0);
 }
 
 /* Whether the function is still what was read: else its memory may be another's by now. */

@@ -110,6 +110,14 @@ bool seen_record__valid(const void *data, size_t size)
 			       event.nstack * sizeof(struct wire_stack_entry) + event.nbytes;
 }
 
+const struct wire_root *seen_record__roots(const void *data)
+{
+	struct record r;
+
+	take_apart(data, &r);
+	return r.roots;
+}
+
 static struct thread_name *thread_entry(struct seen_decoder *d, pid_t tid)
 {
 	struct thread_name *bigger;
