@@ -6,6 +6,37 @@
 
 #include "pyworld.h"
 
+/* tp_basicsize: what a snapshot has of an object besides its items. */
+static inline void world_size_types(struct world *w)
+{
+	const struct layout *lay = w->lay;
+	const struct {
+		uint64_t type;
+		int32_t size;
+	} sizes[] = {
+		{ w->sym.types[KIND_LIST], lay->list_items + 16 },
+		{ w->sym.types[KIND_TUPLE], lay->tuple_items },
+		{ w->sym.types[KIND_DICT], lay->dict_values + 8 },
+		{ w->sym.types[KIND_INT], lay->long_digits },
+		{ w->sym.types[KIND_FUNCTION], 160 },
+		{ w->sym.types[KIND_MODULE], lay->module_name + 8 },
+		{ w->sym.types[KIND_CFUNCTION], 48 },
+		{ w->sym.types[KIND_CELL], lay->cell_ref + 8 },
+		{ w->sym.objects[PYOBJ_FLOAT], 24 },
+		{ w->sym.objects[PYOBJ_COMPLEX], 32 },
+		{ w->sym.objects[PYOBJ_BYTES], lay->bytes_data },
+		{ w->sym.objects[PYOBJ_BYTEARRAY], 56 },
+		{ w->sym.objects[PYOBJ_SET], 200 },
+		{ w->sym.objects[PYOBJ_FROZENSET], 200 },
+		{ w->sym.objects[PYOBJ_RANGE], 48 },
+		{ w->sym.objects[PYOBJ_SLICE], 40 },
+		{ w->sym.objects[PYOBJ_METHOD], 48 },
+	};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		world_set(w, sizes[i].type, lay->type_basicsize, (uint64_t)sizes[i].size);
+}
+
 static inline void world_open_values(struct world *w, uint8_t minor)
 {
 	world_open(w, minor);
@@ -13,6 +44,7 @@ static inline void world_open_values(struct world *w, uint8_t minor)
 		w->sym.objects[i] = i < PYOBJ_BOOL ? world_alloc(w, 16) : world_type(w, TPFLAGS_HAVE_GC, 0);
 		w->reader->sym.objects[i] = w->sym.objects[i];
 	}
+	world_size_types(w);
 }
 
 static inline uint64_t world_value(struct world *w, enum pyobj_object type, size_t size)
@@ -27,7 +59,8 @@ static inline uint64_t world_list(struct world *w, size_t n, const uint64_t *ite
 {
 	uint64_t list = world_obj(w, KIND_LIST, (size_t)w->lay->list_items + 16), at = world_alloc(w, 8 * n);
 
-	memcpy(world_at(w, at), items, 8 * n);
+	if (n)
+		memcpy(world_at(w, at), items, 8 * n);
 	world_set(w, list, w->lay->ob_size, n);
 	world_set(w, list, w->lay->list_items, at);
 	return list;
