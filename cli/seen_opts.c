@@ -20,7 +20,8 @@ const struct opt seen_opts_session[] = {
 };
 
 const struct opt seen_opts_events[] = {
-	{ 'n', "count", "N", "stop after this many events (trace: calls)", OPT_COUNT, offsetof(struct seen_opts, count) },
+	{ 'n', "count", "N", "stop after this many events (trace: calls)", OPT_COUNT,
+	  offsetof(struct seen_opts, count) },
 	{ 0, "rate", "N/s", "show no more events a second, count the rest; 0: show all (default: 1000/s)", OPT_RATE,
 	  offsetof(struct seen_opts, rate) },
 	{ 0, "when", "CONDITION", "only events for which it holds: 'n > 10 and user.name == \"x\"'", OPT_STRING,
