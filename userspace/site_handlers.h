@@ -44,6 +44,10 @@ struct site_handlers {
 	size_t stepped; /* of them, those that the kernel single-steps */
 };
 
+/* The opcode that the compiler emits, of which `op` is a form at run time, instrumented ones among them; of a superinstruction
+ * that of its first half. -1 for what stands for any opcode, or for a compiled trace. */
+int site_handlers__base(const struct opmap *opmap, uint8_t op);
+
 /* Finds the sites of some base opcodes. 0, or a code that was reported: -DIAG_NO_SITE, -DIAG_UNSUPPORTED as in
  * site_set__find; -EINVAL for a number that is no base opcode, or stands for a compiled trace. */
 int site_set__find_handlers(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
