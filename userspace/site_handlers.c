@@ -17,7 +17,7 @@
 #define PATHS_MAX 64	/* branches that are still to be followed */
 #define PASSED_MAX 1024 /* instructions on the way to a second half */
 #define SECONDS_MAX 8	/* places in a handler where its second half begins */
-#define MERGES_MAX 4	/* handlers that lead on to another */
+#define MERGE_MAX 16	/* instructions with which a handler leads on to another */
 #define UNIT 2		/* bytes of a code unit: opcode, argument */
 
 /* A place in a handler, and what is known there. */
@@ -54,14 +54,16 @@ static bool is_start(const struct finder *f, uint64_t at)
 /* Where the handlers of two opcodes become one: the start of the other one, to which that at `at` only leads on. Else `at`. */
 static uint64_t merged_start(struct finder *f, uint64_t at)
 {
+	uint64_t start = at;
 	struct insn insn;
 
-	for (int i = 0; i < MERGES_MAX && !site_decode(f, at, &insn) && insn.flow == INSN_JMP; i++) {
-		if (!is_start(f, insn.target))
+	for (int i = 0; i < MERGE_MAX && !site_decode(f, at, &insn); i++) {
+		if (insn.flow != INSN_JMP && (insn.flow != INSN_NEXT || insn.emulated))
 			break;
-		at = insn.target;
+		at = insn.flow == INSN_JMP ? insn.target : at + insn.len;
+		start = is_start(f, at) ? at : start;
 	}
-	return at;
+	return start;
 }
 
 /* Whether a jump, or a dispatch, leads into (from, to]. */
@@ -283,8 +285,8 @@ static int second_of(const struct opmap *opmap, int op)
 }
 
 /*
- * When an instruction specialises itself and runs again. 3.11: the _ADAPTIVE forms, 3.12 on also the others, where they do not
- * fit. The counter has then 0 in its upper twelve bits (ADAPTIVE_BACKOFF_BITS of Include/internal/pycore_code.h), and from 3.13 on
+ * When an instruction is specialised and runs again. 3.11: the _ADAPTIVE forms (the others run again in their basic form where
+ * they miss: `miss` in Python/ceval.c). 3.12 on: all forms, at their first execution or a miss. The counter has then 0 in its upper twelve bits (ADAPTIVE_BACKOFF_BITS of Include/internal/pycore_code.h), and from 3.13 on
  * is below UNREACHABLE_BACKOFF of Include/internal/pycore_backoff.h. JUMP_BACKWARD from 3.14 on: always, for it becomes another
  * form. Instrumented ones never: they stop the counter first.
  */
@@ -304,6 +306,7 @@ static void set_repeats(const struct opmap *opmap, struct site_handler *h)
 		return;
 	}
 	h->repeats = opmap->minor > 11 || strstr(name, "_ADAPTIVE");
+	h->misses = opmap->minor == 11 && is_form && !h->repeats;
 	h->counter_below = opmap->minor < 13 ? 16 : opmap->minor < 15 ? 15 : 7;
 }
 

@@ -29,12 +29,14 @@ struct site_handler {
 	uint8_t instr_reg; /* processor's register number: it and instr_by are the address of the executed unit */
 	int32_t instr_by;
 	/*
-	 * What specialises itself now and then runs again at once, in another form or the same, and its unit is seen twice.
-	 * That happened where the unit was seen at a site that `repeats` with a counter, the two bytes behind it, below
-	 * counter_below, and is then seen, `counted`, with one that is not; both times with the opcode `op` in it. The
-	 * second time is not to be taken for an execution.
+	 * What is specialised, or misses what it is specialised for, now and then runs again at once, in another form or the
+	 * same, and its unit is seen twice. The second time is not to be taken for an execution. It is `counted`, and told by
+	 * the counter, which is the two bytes behind the unit:
+	 * - it is not below counter_below, and was at the last site, which `repeats`, both times with `op` in the unit;
+	 * - or (3.11) there is another opcode in the unit than `op`, and the counter has changed since the last site, which
+	 *   `misses`.
 	 */
-	bool counted, repeats;
+	bool counted, repeats, misses;
 	uint32_t counter_below;
 };
 

@@ -15,7 +15,7 @@
 
 #define GOTOS_MIN 20	  /* handlers that refer to the table: fewer are a switch's */
 #define CANDIDATES_MAX 32 /* tables of the right shape that are looked at: debug builds have a few */
-#define OTHERS_MAX 12	  /* handlers to which a switch leads by a way of their own */
+#define OTHERS_MAX 32	  /* handlers to which a switch leads by a way of their own */
 #define TABLE_MIN 512	  /* bytes of a section in which one may lie */
 
 /* Whether 256 words are a dispatch table: all code, and exactly the unused opcodes' slots hold one shared address. */

@@ -71,6 +71,7 @@ static int attach(struct pylu *skel, bool multi, const struct target *t, const s
 								.op = h->op,
 								.counted = h->counted,
 								.repeats = h->repeats,
+								.misses = h->misses,
 								.instr_by = h->instr_by,
 								.counter_below = h->counter_below };
 		points[i] = (struct probe_point){ .file_offset = h->file_offset, .cookie = i };
