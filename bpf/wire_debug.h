@@ -246,10 +246,18 @@ struct wire_window {
 struct wire_handler {
 	u8 instr_reg; /* it and instr_by: the address of the unit */
 	u8 op;
-	u8 counted, repeats;
+	u8 counted, repeats, misses;
+	u8 pad[3];
 	s32 instr_by;
 	u32 counter_below;
 	u32 cost_ns;
+};
+
+/* What a place was seen last with at a handler. */
+struct wire_place_last {
+	u16 counter;
+	u8 repeats; /* it runs again, unless the counter stays below */
+	u8 misses;  /* or its basic form does, unless the counter stays the same */
 };
 
 /* What the session asks for, whatever the command. */
