@@ -49,6 +49,30 @@ static int decide(const struct inspect *s, const struct seen_event *event)
 	return cond__eval(s->cond, values);
 }
 
+static bool is_global(const struct inspect *s, const char *name)
+{
+	for (size_t i = 0; i < s->noperands; i++)
+		if (!strcmp(s->operands[i].name, name))
+			return s->wire_operands[i].kind == WIRE_OPERAND_GLOBAL;
+	return false;
+}
+
+/* The functions and modules that a line uses are in its text, and are not what anybody looks for in it. They go behind the
+ * end: the values are the decoder's. */
+static void drop_definitions(const struct inspect *s, struct seen_event *event)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < event->nvalues; i++)
+		if (!value__is_definition(event->values[i].value) || !is_global(s, event->values[i].name)) {
+			struct seen_value kept = event->values[i];
+
+			event->values[i] = event->values[n];
+			event->values[n++] = kept;
+		}
+	event->nvalues = n;
+}
+
 static int on_seen(struct inspect *s, const struct wire_event_seen *record)
 {
 	struct seen_event event = { 0 };
@@ -66,6 +90,11 @@ static int on_seen(struct inspect *s, const struct wire_event_seen *record)
 		}
 	}
 	event.nvalues -= event.nvalues < s->ncond_operands ? event.nvalues : s->ncond_operands;
+	if (s->opts.mode == INSPECT_DEBUG) {
+		drop_definitions(s, &event);
+		if (!event.nvalues)
+			return 0;
+	}
 	event.line = s->places->windows[record->window].line;
 	event.source = source__line(s->source, event.line);
 	for (size_t i = 0; i < event.nvalues; i++)

@@ -132,7 +132,7 @@ int main(int argc, char **argv)
 	opmap = opmap__find(t->version.major, t->version.minor);
 	err = opmap ? layout__of_file(t->elf, &t->version, &layout, NULL) : -ENOENT;
 	if (!err)
-		err = programs__load(&skel, &multi);
+		err = programs__load(PROGRAMS_HANDLERS, &skel, &multi);
 	if (!err)
 		err = run(skel, multi, t, &layout, opmap);
 	pylu__destroy(skel);
