@@ -119,7 +119,8 @@ struct wire_event_seen {
 	u64 code;
 	u64 call;	    /* number of the call, the same in all of its events; 0: none */
 	u64 instr, globals; /* as in wire_stack_entry, of the frame itself */
-	u32 nroots, nstack, nbytes, pad;
+	u32 nroots, nstack, nbytes;
+	u32 tgid;
 };
 
 /* What stands in a snapshot's objects: offsets of one build, -1 where there is none; see userspace/layout.h. */
