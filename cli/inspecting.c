@@ -25,6 +25,16 @@ void inspecting_options(const struct seen_opts *o, struct inspect_options *out)
 	out->redact_file = o->redact_file;
 }
 
+void inspecting_announce(const struct inspect *s)
+{
+	const struct seen_header *header = inspect__header(s);
+
+	fprintf(stderr, "pylu-bpf: watching %s; %s; a hit costs %.2f us here\n", inspect__function(s), header->why,
+		header->cost_ns / 1000);
+	if (header->watched)
+		fprintf(stderr, "pylu-bpf: %s\n", header->watched);
+}
+
 int inspecting_run(struct inspect *s, double seconds, int (*flush)(void *ctx), void *ctx)
 {
 	double end = seconds > 0 ? now_s() + seconds : 0, left;
@@ -49,6 +59,8 @@ int inspecting_run(struct inspect *s, double seconds, int (*flush)(void *ctx), v
 
 int inspecting_status(int err)
 {
+	if (err == -EPIPE)
+		return 0;
 	if (err && diag_remedy(err)[0])
 		fprintf(stderr, "pylu-bpf: %s\n", diag_remedy(err));
 	return diag_exit_status(err);
