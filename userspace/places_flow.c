@@ -41,6 +41,7 @@ struct builder {
 	bool failed;
 };
 
+#define PASSES_MAX 64 /* more are not needed by what a compiler makes */
 #define BUDGET (1u << 20)
 #define DEPTH 8 /* of exceptions that were raised again and again */
 
@@ -376,6 +377,39 @@ static void decide(struct builder *b)
 	}
 }
 
+/*
+ * Leaves out what only runs when the frame is about to end by an exception: instructions without a line that lead to
+ * nothing that has one, and do not return. Where that begins the frame ends, as it does without them.
+ */
+static int drop_doomed(struct builder *b)
+{
+	struct places_flow *flow = b->flow;
+	bool *saved = calloc(flow->n + 1, sizeof(*saved)), more = true;
+	size_t kept = 0;
+
+	if (!saved)
+		return -ENOMEM;
+	for (uint32_t i = 0; i <= flow->n; i++)
+		saved[i] = i == flow->n || flow->line[i] || flow->traits[i] & (PYCODE_RETURN | PYCODE_YIELD);
+	for (int pass = 0; more; pass++) {
+		more = false;
+		for (size_t i = b->nraw; i-- > 0;) {
+			if (saved[b->raw[i].from] || (!saved[b->raw[i].to] && pass < PASSES_MAX))
+				continue;
+			saved[b->raw[i].from] = more = true;
+		}
+	}
+	for (size_t i = 0; i < b->nraw; i++) {
+		if (saved[b->raw[i].to])
+			b->raw[kept++] = b->raw[i];
+		else
+			flow->dies[b->raw[i].from] = true;
+	}
+	b->nraw = kept;
+	free(saved);
+	return 0;
+}
+
 /* Sorts the edges by where they come from. */
 static int finish(struct builder *b)
 {
@@ -445,7 +479,9 @@ static int build(struct builder *b)
 	if (find_all_reraises(b))
 		return -ENOMEM;
 	decide(b);
-	return b->failed ? -ENOMEM : finish(b);
+	if (b->failed || drop_doomed(b))
+		return -ENOMEM;
+	return finish(b);
 }
 
 int places_flow__new(const struct pycode *code, struct places_flow **out)

@@ -115,10 +115,16 @@ def simulate(code, watch, truths, places, counts):
     lines, offsets, steps = watch
     last = {}
     for events, slot in zip(truths, places):
-        for at, left, entered, returned in events:
+        doomed = len(events)
+        while doomed and not code.line[events[doomed - 1][0]] and code.op[events[doomed - 1][0]] not in RETURNS:
+            doomed -= 1
+        for number, (at, left, entered, returned) in enumerate(events):
             right = (left if left in lines else 0, entered if entered in lines else 0)
             over = returned if returned in lines else 0
             if at not in offsets:
+                # An exception ends the frame: it is only seen to end.
+                if right == (left, 0) and number >= doomed:
+                    continue
                 if any(right) or over:
                     return 'at %d: %r is missed' % (at, (right, over))
                 continue
