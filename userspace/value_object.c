@@ -68,7 +68,8 @@ static bool find_managed(const struct decoding *g, uint64_t obj, const struct va
 		source->values = *dict & 1 ? *dict + (uint64_t)lay->managed_values_bias : 0;
 	} else if (lay->values_valid != OFF_NONE && type->head.flags & TPFLAGS_INLINE_VALUES) {
 		*at = obj + (uint64_t)type->head.basicsize;
-		if (!peek(g, *at, lay->values_valid, &valid, 1))
+		/* Not copied where they are not in use: then it has a dict. */
+		if (!peek(g, *at, lay->values_valid, &valid, 1) && !*dict)
 			return false;
 		source->values = valid ? *at : 0;
 	}
@@ -109,7 +110,7 @@ static bool find_dict(const struct decoding *g, uint64_t obj, const struct value
 static void find_attrs(struct decoding *g, uint64_t obj, const struct value_type *type, struct attrs *attrs)
 {
 	struct pair_source source = { 0 };
-	uint64_t dict = 0, at = obj;
+	uint64_t dict = 0, used = 1, at = obj;
 	bool found;
 
 	attrs->state = SNAPSHOT_PRESENT;
@@ -120,13 +121,13 @@ static void find_attrs(struct decoding *g, uint64_t obj, const struct value_type
 		found = find_dict(g, obj, type, &dict, &at);
 	if (found && dict) {
 		at = dict;
-		found = decode_dict_source(g, dict, &source);
+		found = peek_u64(g, dict, g->lay->dict_used, &used) && decode_dict_source(g, dict, &source);
 	}
 	if (!found)
 		attrs->state = snapshot__state(g->s, at);
 	if (!found && attrs->state == SNAPSHOT_PRESENT)
 		attrs->state = SNAPSHOT_UNREADABLE;
-	if (found && source.keys) {
+	if (found && source.keys && used) {
 		enum snapshot_state state = decode_pairs(g, &source, add_dict_attr, attrs);
 
 		attrs->state = state == SNAPSHOT_PRESENT ? attrs->state : state;

@@ -66,6 +66,7 @@ struct value {
 	bool surrogates;   /* STR: text has such, encoded as if they were characters */
 	bool fits;	   /* INT: into `number` */
 	bool negative;	   /* INT */
+	bool about;	   /* INT that is cut: it has no more bits than `total`, maybe fewer */
 	bool is_plain_too; /* ENUM: its value is the int or str that it is */
 	signed char truth; /* 1, 0, -1 unknown */
 	const char *type;  /* "m.Q", where it is no builtin's own */
