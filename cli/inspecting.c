@@ -20,6 +20,7 @@ void inspecting_options(const struct seen_opts *o, struct inspect_options *out)
 	out->count = o->count;
 	out->stack = o->stack;
 	out->all = o->all;
+	out->children = o->children;
 	out->no_redact = o->no_redact;
 	out->redact_file = o->redact_file;
 }

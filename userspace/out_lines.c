@@ -12,18 +12,18 @@
 /* What is less than `least` cannot be told from nothing. */
 static void put_time(struct sink *out, double ns, double least)
 {
+	const char *less = ns < least ? "<" : "";
 	char text[32];
 
-	if (ns < least)
-		snprintf(text, sizeof(text), "<%.1f us", least / 1e3);
-	else if (ns < 1e3)
-		snprintf(text, sizeof(text), "%.0f ns", ns);
+	ns = ns < least ? least : ns;
+	if (ns < 1e3)
+		snprintf(text, sizeof(text), "%s%.0f ns", less, ns);
 	else if (ns < 1e6)
-		snprintf(text, sizeof(text), "%.1f us", ns / 1e3);
+		snprintf(text, sizeof(text), "%s%.1f us", less, ns / 1e3);
 	else if (ns < 1e9)
-		snprintf(text, sizeof(text), "%.2f ms", ns / 1e6);
+		snprintf(text, sizeof(text), "%s%.2f ms", less, ns / 1e6);
 	else
-		snprintf(text, sizeof(text), "%.2f s", ns / 1e9);
+		snprintf(text, sizeof(text), "%s%.2f s", less, ns / 1e9);
 	sink__printf(out, " %10s", text);
 }
 

@@ -13,16 +13,25 @@
 
 #define INSTRUCTIONS_MAX (1u << 16)
 
+enum step {
+	STEP_NORMAL,
+	STEP_RAISED,	    /* by an exception */
+	STEP_RAISED_BEFORE, /* that was raised elsewhere */
+	STEP_THROWN,	    /* that was thrown into a generator */
+};
+
 struct builder {
 	const struct pycode *code;
 	struct places_flow *flow;
 	struct raw {
 		uint32_t from, to;
+		enum step how;
 	} * raw;
 	size_t nraw, cap;
-	bool *marked;	/* 3.12 on: tells of its line */
-	size_t handler; /* the first that does not end before the instruction that is looked at */
-	uint32_t begin; /* 3.11 on: the first RESUME; what is before it is not traced */
+	bool *marked;	 /* 3.12 on: tells of its line */
+	size_t handler;	 /* the first that does not end before the instruction that is looked at */
+	uint32_t begin;	 /* 3.11 on: the first RESUME; what is before it is not traced */
+	uint32_t *range; /* the first instruction of the piece of the line table that it is in */
 	bool failed;
 };
 
@@ -46,7 +55,7 @@ static void add(struct builder *b, uint32_t from, size_t to)
 		b->raw = bigger;
 		b->cap = cap;
 	}
-	b->raw[b->nraw++] = (struct raw){ from, (uint32_t)to };
+	b->raw[b->nraw++] = (struct raw){ from, (uint32_t)to, STEP_NORMAL };
 }
 
 /* Handlers lie in order and do not overlap; instructions are asked about in order. */
@@ -96,6 +105,21 @@ static void add_append(struct builder *b, uint32_t from)
 		add(b, from, from + 2);
 }
 
+static void add_handler(struct builder *b, uint32_t from, uint32_t target)
+{
+	const struct pycode_instr *i = &b->code->instrs[from];
+	size_t n = b->nraw, to = (size_t)pycode__find(b->code, target);
+	bool yields = i->traits & PYCODE_YIELD;
+
+	add(b, from, to);
+	/* To 3.10 what a generator yields from may also fail by itself. From 3.10 on an exception that is raised again has
+	 * come, to settrace, from where it was raised first. */
+	if (is(b, from, "YIELD_FROM") || (i->arg && is(b, from, "RERAISE")))
+		add(b, from, to);
+	for (size_t k = n; k < b->nraw; k++)
+		b->raw[k].how = k > n && !yields ? STEP_RAISED_BEFORE : k == n && yields ? STEP_THROWN : STEP_RAISED;
+}
+
 static void add_all_of(struct builder *b, uint32_t from)
 {
 	const struct pycode *code = b->code;
@@ -119,7 +143,7 @@ static void add_all_of(struct builder *b, uint32_t from)
 		add(b, from, from);
 	add_append(b, from);
 	if (raises && handler)
-		add(b, from, (size_t)pycode__find(code, handler->target));
+		add_handler(b, from, handler->target);
 	b->flow->dies[from] = (raises && !handler) || i->traits & PYCODE_YIELD;
 }
 
@@ -177,27 +201,41 @@ static void mark(struct builder *b)
 	}
 }
 
-/* Whether settrace tells of the line of `v` when it comes there from `u`. */
-static bool tells(const struct builder *b, uint32_t u, uint32_t v)
+/* 3.9: whether an exception makes what follows a line (bpo-39114): where the frame was resumed with it, or where what raised it is
+ * neither at the beginning of its piece of the line table nor in the first one. */
+static bool tells_of_handler(const struct builder *b, const struct raw *r)
 {
+	return r->how == STEP_THROWN || (r->how == STEP_RAISED && b->range[r->from] != r->from && b->range[r->from]);
+}
+
+/* Whether settrace tells of the line of the instruction to which a step leads. */
+static bool tells(const struct builder *b, const struct raw *r)
+{
+	uint32_t u = r->from, v = r->to;
 	const struct pycode_instr *from = u < b->flow->n ? &b->code->instrs[u] : NULL, *to = &b->code->instrs[v];
 	bool other = !from || from->line != to->line;
 
+	if (r->how == STEP_RAISED_BEFORE)
+		other = !other;
 	if (!to->line)
 		return false;
 	switch (b->code->minor) {
 	case 8:
-	case 9:
 		return to->starts || (from && v < u);
+	case 9:
+		return to->starts || (from && v < u) || tells_of_handler(b, r);
 	case 10:
 		return other || v < u;
 	case 11:
 		return other || (b->begin < b->flow->n && u <= b->begin) || (v < u && !is(b, v, "SEND"));
+	case 12:
+		break;
 	default:
-		/* The line of an instruction that has prefixes is not known when it is the former. */
-		other |= from && (from->start != from->offset || from->traits & PYCODE_RESUME);
-		return (b->marked[v] && other) || (!other && from && is(b, u, "JUMP_BACKWARD"));
+		/* A generator into which something is thrown stands at the RESUME behind its YIELD_VALUE. */
+		other |= r->how == STEP_THROWN;
 	}
+	other |= from && from->traits & PYCODE_RESUME;
+	return (b->marked[v] && other) || (!other && from && is(b, u, "JUMP_BACKWARD"));
 }
 
 static void reach(struct places_flow *flow, uint32_t *todo)
@@ -238,7 +276,7 @@ static int finish(struct builder *b)
 	for (size_t i = 0; i < b->nraw; i++) {
 		struct raw *r = &b->raw[i];
 
-		flow->edges[at[r->from]++] = (struct flow_edge){ r->to, tells(b, r->from, r->to) };
+		flow->edges[at[r->from]++] = (struct flow_edge){ r->to, tells(b, r) };
 	}
 	flow->nedges = b->nraw;
 	reach(flow, at);
@@ -259,7 +297,9 @@ static int allocate(struct builder *b)
 	flow->dies = calloc(n + 1, sizeof(*flow->dies));
 	flow->first = calloc(n + 2, sizeof(*flow->first));
 	b->marked = calloc(n + 1, sizeof(*b->marked));
-	return flow->offset && flow->line && flow->traits && flow->reached && flow->dies && flow->first && b->marked
+	b->range = calloc(n + 1, sizeof(*b->range));
+	return flow->offset && flow->line && flow->traits && flow->reached && flow->dies && flow->first && b->marked &&
+			       b->range
 		       ? 0
 		       : -ENOMEM;
 }
@@ -274,6 +314,7 @@ static int build(struct builder *b)
 		flow->offset[i] = code->instrs[i].start;
 		flow->line[i] = code->instrs[i].line;
 		flow->traits[i] = code->instrs[i].traits;
+		b->range[i] = !i || code->instrs[i].starts ? i : b->range[i - 1];
 		if (b->begin == flow->n && code->instrs[i].traits & PYCODE_RESUME)
 			b->begin = i;
 	}
@@ -300,6 +341,7 @@ int places_flow__new(const struct pycode *code, struct places_flow **out)
 	err = err ? err : build(&b);
 	free(b.raw);
 	free(b.marked);
+	free(b.range);
 	if (err)
 		places_flow__free(b.flow);
 	else

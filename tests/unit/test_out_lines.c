@@ -27,10 +27,11 @@ static const struct seen_header header = {
 
 static const struct inspect_line lines[] = {
 	{ 41, 10, 10, 12345678, 1000, 9000000, 1, "total = 0" },
-	{ 42, 4000000000, 4000000000, 5999999999999, 300, 2000000000, 0.5, "for item in order.items:" },
-	{ 43, 7, 0, 0, 0, 0, 0.5, "raise ValueError" },
-	{ 44, 0, 0, 0, 0, 0, 0.5, NULL },
-	{ 45, 0, 0, 0, 0, 0, 0, HOSTILE },
+	{ 42, 4000000000, 4000000000, 59999999999999, 300, 2000000000, 0.5, "for item in order.items:" },
+	{ 43, 5000, 5000, 1000000, 0, 9000, 0.5, "total += item.price" }, /* less than can be told */
+	{ 44, 7, 0, 0, 0, 0, 0.5, "raise ValueError" },
+	{ 45, 0, 0, 0, 0, 0, 0.5, NULL },
+	{ 46, 0, 0, 0, 0, 0, 0, HOSTILE },
 };
 
 static struct out_lines sample(void)
