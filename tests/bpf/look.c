@@ -12,6 +12,7 @@
  *     global NAME [ATTRIBUTE...]
  *     cond                              a condition, of the tests and steps that follow
  *     test OP LEFT KIND VALUE           VALUE: an operand, an int, a float's bits or a str in hex; "-" none
+ *     constant KIND VALUE
  *     step N                            enum wire_step
  * For each event one line: WHENCE CALL NANOSECONDS and the record from its roots on, in hex.
  */
@@ -117,24 +118,36 @@ static void operand(char *at, bool *masked)
 		snprintf(op->attrs[op->nattrs++], WIRE_NAME_BYTES, "%s", word);
 }
 
-static void test(struct wire_cond *c, const char *line)
+static void constant(struct wire_test *t, const char *words)
 {
-	struct wire_test *t = &c->tests[c->ntests++];
 	char value[256] = "";
-	unsigned op, left, kind;
+	unsigned kind;
 
-	if (sscanf(line, "test %u %u %u %255s", &op, &left, &kind, value) < 3)
+	if (sscanf(words, "%u %255s", &kind, value) < 1)
 		return;
-	t->op = (uint8_t)op;
-	t->left = (uint16_t)left;
 	t->const_kind = (uint8_t)kind;
 	if (kind == WIRE_CONST_OPERAND)
 		t->right = (uint16_t)atoi(value);
 	else if (kind == WIRE_CONST_STR)
-		for (t->len = 0; sscanf(value + 2 * t->len, "%2hhx", (unsigned char *)&t->text[t->len]) == 1; t->len++)
-			;
+		for (; t->len < WIRE_TEST_BYTES; t->len++) {
+			if (sscanf(value + 2 * t->len, "%2hhx", (unsigned char *)&t->text[t->len]) != 1)
+				break;
+		}
 	else
 		t->number = kind == WIRE_CONST_FLOAT ? (int64_t)strtoull(value, NULL, 16) : strtoll(value, NULL, 10);
+}
+
+static void test(struct wire_cond *c, const char *line)
+{
+	struct wire_test *t = &c->tests[c->ntests++];
+	unsigned op, left;
+	int words = 0;
+
+	if (sscanf(line, "test %u %u %n", &op, &left, &words) < 2)
+		return;
+	t->op = (uint8_t)op;
+	t->left = (uint16_t)left;
+	constant(t, line + words);
 }
 
 static int configure(void)
@@ -142,7 +155,7 @@ static int configure(void)
 	struct wire_seen_config *config = &skel->bss->seen_config;
 	struct wire_cond *cond = NULL;
 	char line[1024], *at, *word;
-	unsigned n, nconds = 0;
+	unsigned n, nconds = 0, nconstants = 0;
 	bool masked = false;
 
 	while (fgets(line, sizeof(line), stdin) && strcmp(line, "go\n")) {
@@ -150,7 +163,9 @@ static int configure(void)
 			   &config->limits.chars) == 3 ||
 		    sscanf(line, "stack %u", &config->stack) == 1)
 			continue;
-		if (!strncmp(line, "test ", 5) && cond) {
+		if (!strncmp(line, "constant ", 9)) {
+			constant(&skel->bss->constants[nconstants++], line + 9);
+		} else if (!strncmp(line, "test ", 5) && cond) {
 			test(cond, line);
 		} else if (sscanf(line, "step %u", &n) == 1 && cond) {
 			cond->steps[cond->nsteps++] = (uint8_t)n;
@@ -181,7 +196,7 @@ static int print(void *ctx, void *data, size_t size)
 	const unsigned char *bytes = data;
 
 	(void)ctx;
-	printf("%u %llu %llu %u %u %u ", e->place, (unsigned long long)e->call, (unsigned long long)e->duration_ns,
+	printf("%u %llu %llu %u %u %u ", e->func, (unsigned long long)e->call, (unsigned long long)e->duration_ns,
 	       e->nroots, e->nstack, e->flags);
 	if (size < sizeof(*e) || e->nroots * sizeof(struct wire_root) + e->nstack * sizeof(struct wire_stack_entry) +
 						 e->nbytes + sizeof(*e) !=
