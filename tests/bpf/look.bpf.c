@@ -10,8 +10,9 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define LOOK_SLOT 1
 #define LOOK_CONDS 64
+#define LOOK_LIMITS 8
 #define LOOK_CONSTANTS 256
-#define LOOK_OBJECT -3 /* what the object leads to */
+#define LOOK_OBJECT -3 /* what the object leads to, within limits[whence >> 16] */
 #define LOOK_FRAME -4  /* the frame's arguments, without the second; operands from `whence` on; stack */
 #define LOOK_COND -5   /* the condition conds[whence] in it */
 #define LOOK_TEST -6   /* a comparison in it: operation | operand << 4 | what it is compared with, constants[], << 12 */
@@ -22,6 +23,7 @@ struct bpf_perf_event_data {
 	u64 addr;
 };
 
+struct wire_limits limits[LOOK_LIMITS];
 struct wire_cond conds[LOOK_CONDS];
 struct wire_test constants[LOOK_CONSTANTS];
 u32 noperands;
@@ -85,6 +87,7 @@ static __always_inline int look(s32 fd, u64 obj, u32 which)
 	w.first = which;
 	e->event.func = which;
 	begin = bpf_ktime_get_ns();
+	seen_config.limits = limits[fd == LOOK_OBJECT ? which >> 16 & (LOOK_LIMITS - 1) : 0];
 	if (fd == LOOK_OBJECT) {
 		seen_value(e, obj, 0, WIRE_ROOT_VALUE);
 	} else if (fd == LOOK_FRAME) {

@@ -5,7 +5,7 @@
  *     bpf_look PID
  *
  * On stdin first what is wanted, one a line, then "go"; it says "ready", and ends when stdin is closed:
- *     limits DEPTH ITEMS CHARS
+ *     limits DEPTH ITEMS CHARS          the first ones, the second, ...
  *     stack FRAMES
  *     masked                            the next operand looks like a secret
  *     local INDEX [ATTRIBUTE...]        an operand
@@ -70,21 +70,26 @@ static int mapped(pid_t pid, const char *name, char *path, size_t size)
 	return -ENOENT;
 }
 
+/* Up to glibc 2.33 libpthread has the function too, and comes first where it is linked. */
 static struct probe_links *attach(pid_t pid)
 {
-	struct probe_point point = { 0 };
+	static const char *const names[] = { "libpthread-2", "libc-2", "libc.so" };
 	struct probe_links *links = NULL;
-	struct elf_file *libc;
-	struct elf_symbol sym;
-	char path[4200];
 
-	if ((mapped(pid, "libc.so", path, sizeof(path)) && mapped(pid, "libc-2", path, sizeof(path))) ||
-	    elf_file__open(path, &libc))
-		return NULL;
-	if (!elf_file__symbol(libc, "lseek64", &sym) && !elf_file__file_offset(libc, sym.addr, &point.file_offset) &&
-	    probe_links__attach(path, pid, skel->progs.on_probe, &point, 1, false, &links))
-		links = NULL;
-	elf_file__close(libc);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !links; i++) {
+		struct probe_point point = { 0 };
+		struct elf_file *elf;
+		struct elf_symbol sym;
+		char path[4200];
+
+		if (mapped(pid, names[i], path, sizeof(path)) || elf_file__open(path, &elf))
+			continue;
+		if (elf_file__symbol(elf, "lseek64", &sym) ||
+		    elf_file__file_offset(elf, sym.addr, &point.file_offset) ||
+		    probe_links__attach(path, pid, skel->progs.on_probe, &point, 1, false, &links))
+			links = NULL;
+		elf_file__close(elf);
+	}
 	return links;
 }
 
@@ -152,16 +157,18 @@ static void test(struct wire_cond *c, const char *line)
 
 static int configure(void)
 {
-	struct wire_seen_config *config = &skel->bss->seen_config;
+	struct wire_limits *limits = skel->bss->limits;
 	struct wire_cond *cond = NULL;
 	char line[1024], *at, *word;
 	unsigned n, nconds = 0, nconstants = 0;
 	bool masked = false;
 
 	while (fgets(line, sizeof(line), stdin) && strcmp(line, "go\n")) {
-		if (sscanf(line, "limits %u %u %u", &config->limits.depth, &config->limits.items,
-			   &config->limits.chars) == 3 ||
-		    sscanf(line, "stack %u", &config->stack) == 1)
+		if (sscanf(line, "limits %u %u %u", &limits->depth, &limits->items, &limits->chars) == 3) {
+			limits++;
+			continue;
+		}
+		if (sscanf(line, "stack %u", &skel->bss->seen_config.stack) == 1)
 			continue;
 		if (!strncmp(line, "constant ", 9)) {
 			constant(&skel->bss->constants[nconstants++], line + 9);

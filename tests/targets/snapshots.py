@@ -1,6 +1,6 @@
 """A target for test_snap: it shows objects, frames and comparisons to bpf_look by lseek() calls, and says what is right.
 
-usage: snapshots.py DEPTH ITEMS CHARS
+usage: snapshots.py DEPTH,ITEMS,CHARS...
 
 Says 'plan JSON', and waits for a byte; makes the calls; says 'done', and waits until its stdin is closed.
 """
@@ -12,7 +12,8 @@ import os
 import struct
 import sys
 
-DEPTH, ITEMS, CHARS = (int(a) for a in sys.argv[1:4])
+LIMITS = [[int(n) for n in a.split(',')] for a in sys.argv[1:]]
+DEPTH, ITEMS, CHARS = LIMITS[0]
 OBJECT, FRAME, COND, TEST = -3, -4, -5, -6  # see tests/bpf/look.bpf.c
 ASCII, WIDE = sys.getsizeof('') - 1, sys.getsizeof('\u0100' * 2) - 6  # heads of compact strs
 
@@ -405,8 +406,14 @@ def connected():
     yield [of[0]] * 15 + [of[1]] + ['step %d' % i for i in range(16)] + ['step 129'] * 15, 1
 
 
+def described(objects):
+    return [[name, id(o)] + [sorted(x.items() if isinstance(x, dict) else x) for x in reached(o)] + [text(o)]
+            for name, o in objects]
+
+
 def finish(here, arguments, operands):
     """Says what is right, and shows all of it."""
+    global DEPTH, ITEMS, CHARS
     objects = list(cases())
     tests, constants = comparisons(VALUES)
     conds = list(connected())
@@ -414,9 +421,11 @@ def finish(here, arguments, operands):
     while above:
         stack.append([id(above.f_code), above.f_lasti])
         above = above.f_back
+    described_all = []
+    for DEPTH, ITEMS, CHARS in LIMITS:
+        described_all.append(described(objects))
     plan = {
-        'objects': [[name, id(o)] + [sorted(x.items() if isinstance(x, dict) else x) for x in reached(o)] + [text(o)]
-                    for name, o in objects],
+        'objects': described_all,
         'operands': ['local %d' % (2 + i) for i in range(len(VALUES))] + [o for o, _ in operands],
         'roots': [[0, MASKED] if o is arguments[1] else [id(o), 0] for o in arguments] + [[0, o] if o in (UNBOUND, MISSING, MASKED) else [id(o), 0]
                                                     for _, o in operands],
@@ -424,8 +433,9 @@ def finish(here, arguments, operands):
     }
     print('plan ' + json.dumps(plan), flush=True)
     sys.stdin.read(1)
-    for i, (_, o) in enumerate(objects):
-        show(OBJECT, id(o), i)
+    for i in range(len(LIMITS)):
+        for k, (_, o) in enumerate(objects):
+            show(OBJECT, id(o), i << 16 | k)
     show(FRAME, id(here), len(VALUES))
     # A function with all the values as its variables.
     scope = {'sys': sys, 'show': show}
