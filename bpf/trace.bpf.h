@@ -237,8 +237,10 @@ static __always_inline u64 trace_yielded_there(const struct wire_build *b, const
 	return read_u64(stack_base(v, frame, code) + 8ULL * read_u32(frame + b->frame_stackdepth));
 }
 
+#define STACK_WORDS 256 /* of a value stack that are looked at */
+
 struct stack_search {
-	struct seen *e;
+	u64 at;
 	u64 value;
 	u32 found;
 };
@@ -246,7 +248,12 @@ struct stack_search {
 /* bpf_loop callback: whether the value is in this place of the value stack. */
 static long stack_has(u64 i, struct stack_search *w)
 {
-	w->found = w->e->words[i & (SEEN_WORDS - 1)] == w->value;
+	u64 word;
+
+	/* One by one: a frame may lie at the end of what is mapped. */
+	if (bpf_probe_read_user(&word, sizeof(word), (void *)(w->at + 8 * i)))
+		return 1;
+	w->found = word == w->value;
 	return w->found;
 }
 
@@ -286,11 +293,10 @@ __noinline int trace_yield(struct thread_state *thr, const struct wire_build *b,
 	e = trace_begin(thr, b, rec, frame, WIRE_SEEN_YIELD);
 	if (!e)
 		return 0;
-	search.e = e;
+	search.at = stack_base(v, frame, rec->code);
 	search.value = b->frame_instr < 0 ? trace_yielded_there(b, v, frame, rec->code) : value;
 	if (search.value) {
-		if (!bpf_probe_read_user(e->words, sizeof(e->words), (void *)stack_base(v, frame, rec->code)))
-			bpf_loop(SEEN_WORDS, stack_has, &search, 0);
+		bpf_loop(STACK_WORDS, stack_has, &search, 0);
 	} else if (value) {
 		search.value = value;
 		search.found = looks_like_object(v, value);

@@ -77,6 +77,25 @@ def by_thread(events, key):
     return threads
 
 
+UNREADABLE = '{"unreadable": true}'
+
+
+def is_unknown(event):
+    return event['event'] == 'yields' and show(event['values'][0]['value']) == UNREADABLE
+
+
+def passed_on_is_unknown(python, events):
+    """To 3.10 what a frame that delegates yields is in a register, which is known where _Py_CheckFunctionResult is called and
+    not where that was inlined at link time. Then it is shown as unreadable, always: `waits` does nothing but delegate."""
+    return python.version < (3, 11) and all(is_unknown(e) for e in events if (e['qualname'], e['event']) == ('waits', 'yields'))
+
+
+def may_be_unknown(event):
+    """Whether it is of one that delegates, and some of whose values it may not have."""
+    return is_unknown(event) and event['qualname'].split('.')[-1] in (
+        'delegates', 'waits', 'waits_twice', 'adds_up', 'ticks', '<listcomp>')
+
+
 def number_calls(events, call_of):
     """The events' calls, numbered in the order in which they begin."""
     numbers = {}
@@ -86,6 +105,7 @@ def number_calls(events, call_of):
 def compare_thread(python, name, got, truth):
     """Differences between the events of a thread and those of the twin."""
     found = []
+    unknown = passed_on_is_unknown(python, got)
     calls = number_calls(got, lambda e: e['call']), number_calls(truth, lambda e: e[1])
     for i, (event, right) in enumerate(zip(got, truth)):
         _, _, kind, function, line, values, caller, caller_line = right
@@ -95,7 +115,7 @@ def compare_thread(python, name, got, truth):
             found.append('%s event %d is %s, right is %s' % (name, i, mine, [kind, function, line, calls[1][i]]))
             break
         shown = [[v['name'], show(v['value'])] for v in event['values']]
-        if values is not None and shown != values:
+        if values is not None and shown != values and not (unknown and may_be_unknown(event)):
             found.append('%s event %d: %s of %s are %s, right is %s' % (name, i, kind, function, shown, values))
         if kind == 'parameters' and caller:
             stack = [(frame['qualname'].split('.')[-1], frame['line']) for frame in event['stack']]
@@ -134,7 +154,8 @@ def twin(python, folder):
 def every_event(folder, python, collected):
     target, (header, events, summary) = traced(
         folder, python, ['--rate', '0', '--depth', '6', '--items', '40', '--no-redact', WORK])
-    check(not summary['lost'] and not summary['suppressed'] and not summary['unreadable'], 'the summary is %s' % summary)
+    unreadable = sum(map(may_be_unknown, events)) if passed_on_is_unknown(python, events) else 0
+    check(not summary['lost'] and not summary['suppressed'], 'the summary is %s' % summary)
     check(summary['events'] == len(events), '%d events, but the summary says %d' % (len(events), summary['events']))
     truth = by_thread(twin(python, folder), lambda e: e[0])
     # A thread is told by the first call in it; its Python name may be known later only.
@@ -146,10 +167,13 @@ def every_event(folder, python, collected):
     check(set(got) == set(truth), 'threads are %s, right is %s' % (sorted(got), sorted(truth)))
     for name, right in truth.items():
         found += compare_thread(python, name, got[name], right)
+    if summary['unreadable'] != unreadable:
+        found.append('%d values were unreadable, not %d' % (summary['unreadable'], unreadable))
     if found:
         raise Failed('%d differences\n    %s' % (len(found), '\n    '.join(found[:12])))
     os.rename(os.path.join(folder, 'events.json'), os.path.join(collected, '%s.json' % python.name.replace('/', '-')))
-    return '%d events' % len(events)
+    unknown = passed_on_is_unknown(python, events)
+    return '%d events%s' % (len(events), ', what is delegated is not readable in this build' if unknown else '')
 
 
 def a_count(folder, python):
@@ -169,8 +193,7 @@ def a_count(folder, python):
 
 
 def a_condition(folder, python):
-    for when, right in (('n >= 490', list(range(490, 500))), ('n == 3 or n == 4', [3, 4]),
-                        ('nothing_of_this_name > 1', [])):
+    for when, right in ('n >= 490 or n == 3', [3] + list(range(490, 500))), ('nothing_of_this_name > 1', []):
         _, (header, events, summary) = traced(folder, python, ['--when', when, 'calls_work.spin'], '--spin', '500')
         got = [event['values'][0]['value'] for event in events if event['event'] == 'parameters']
         check(got == right and len(events) == 2 * len(right), '%s: %s, right is %s' % (when, got, right))
@@ -240,13 +263,14 @@ def a_stuck_reader(folder, python):
                                preexec_fn=harness.die_with_parent)
     harness.running.append(session)
     stderr = harness.Reader(session.stderr)
-    check(stderr.wait_for('pylu-bpf: watching') is not None, stderr.text())
+    if stderr.wait_for('pylu-bpf: watching') is None:
+        raise Failed('pylu-bpf ended before it watched: %s' % stderr.text())
     target.go()
     target.expect('done')
     target.go()
     target.finish()  # with its end the session ends too, once it can write
     lines = [json.loads(line) for line in session.stdout]
-    check(harness.ended(session, 'pylu-bpf') == 0, stderr.text())
+    check(harness.ended(session, 'pylu-bpf') == 0, 'pylu-bpf failed')
     numbers = [e['values'][0]['value'] for e in lines if e.get('event') == 'parameters']
     check(lines[-1]['record'] == 'summary' and lines[-1]['lost'] > 0, 'the last line is %s' % lines[-1])
     check(numbers[0] == 0 and numbers == sorted(set(numbers)) and len(numbers) < 60000, '%d calls' % len(numbers))

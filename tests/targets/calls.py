@@ -15,7 +15,7 @@ import threading
 
 import calls_work
 
-SIMPLE = (type(None), bool, int, float, str)
+SIMPLE = (type(None), bool, int, float, str, range)
 
 
 def show(value):
