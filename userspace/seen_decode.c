@@ -135,6 +135,15 @@ static struct thread_name *thread_entry(struct seen_decoder *d, pid_t tid)
 	return &d->threads[d->nthreads++];
 }
 
+/* The kernel's name of a thread; of the first one Python's, which it has also where `threading` was not imported. */
+static bool first_name(const struct seen_decoder *d, pid_t tid, char *name, size_t size)
+{
+	if (tid != d->source.pid)
+		return !target_thread_comm(d->source.pid, tid, name, size);
+	snprintf(name, size, "MainThread");
+	return true;
+}
+
 /* Python's name of a thread, else the kernel's, else NULL. */
 static const char *thread_name(struct seen_decoder *d, pid_t tid, bool *shared)
 {
@@ -145,7 +154,7 @@ static const char *thread_name(struct seen_decoder *d, pid_t tid, bool *shared)
 		return NULL;
 	if (!t->from_python && t->tries++ < THREAD_TRIES) {
 		t->from_python = !pyobj__thread_name(d->source.reader, tid, name, sizeof(name));
-		if (t->from_python || (!t->name && !target_thread_comm(d->source.pid, tid, name, sizeof(name)))) {
+		if (t->from_python || (!t->name && first_name(d, tid, name, sizeof(name)))) {
 			free(t->name);
 			t->name = strdup(name);
 		}

@@ -97,7 +97,7 @@ int session__new(const struct session_options *opts, struct session **out)
 	s->opts = *opts;
 	err = pattern_set__parse(opts->patterns, opts->npatterns, &s->patterns);
 	if (!err)
-		err = programs__load(&s->skel, opts->trace, &s->multi);
+		err = programs__load(opts->trace ? PROGRAMS_TRACE : PROGRAMS_COUNT, &s->skel, &s->multi);
 	if (!err)
 		err = measure_cost(s);
 	if (!err && opts->trace)
