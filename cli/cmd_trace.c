@@ -4,6 +4,7 @@
 
 #include "backend.h"
 #include "diag.h"
+#include "inspecting.h"
 #include "interrupt.h"
 #include "launch.h"
 #include "opt.h"
@@ -80,7 +81,9 @@ static int show(const struct config *config, struct session *s, struct launch *l
 		return err;
 	session__seen_header(s, &header);
 	err = seen_output__begin(output, &header);
-	targets__announce(&config->targets, s);
+	/* Else the header of the events tells it. */
+	if (config->seen.output)
+		targets__announce(&config->targets, s);
 	if (launch && !err)
 		err = launch__go(launch);
 	if (!err)
@@ -157,9 +160,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	launch__free(launch);
 	redact__free(redact);
 	seen_output__close(output);
-	if (err && diag_remedy(err)[0])
-		fprintf(stderr, "pylu-bpf: %s\n", diag_remedy(err));
-	return diag_exit_status(err);
+	return inspecting_status(err);
 }
 
 const struct command cmd_trace = {

@@ -50,6 +50,8 @@ static const char *place_backend(size_t i)
 const struct opt seen_opts_places[] = {
 	{ 0, "backend", "NAME", "watch (debug registers) or opcode (probes on opcode handlers); default: what fits",
 	  OPT_CHOICE, offsetof(struct seen_opts, backend), place_backend },
+	{ 0, "children", NULL, "also the processes that it forks from now on (watch only)", OPT_FLAG,
+	  offsetof(struct seen_opts, children) },
 	{ 0, "all", NULL, "every hit, also of more than four places: slower, the cost is told first", OPT_FLAG,
 	  offsetof(struct seen_opts, all) },
 	{ 0 },

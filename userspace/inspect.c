@@ -1,6 +1,6 @@
 /*
  * inspect: see inspect.h. The session: the process, the programs, the events. Which function is in inspect_find.c, what of it is
- * watched in inspect_plan.c, the watchpoints in inspect_turn.c.
+ * watched in inspect_plan.c, the watchpoints in inspect_turn.c, what becomes of an event in inspect_event.c.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -29,66 +29,14 @@
 
 #define CHECK_NS 100000000ULL
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
-
-/* The values of the condition's variables stand behind those that are shown: the last ones of the record. */
-static int decide(const struct inspect *s, const struct seen_event *event)
-{
-	const struct value *values[2 * WIRE_MAX_TESTS] = { NULL };
-
-	if (event->nvalues < s->ncond_operands)
-		return -1;
-	for (size_t i = 0; i < s->ncond_operands; i++)
-		values[i] = event->values[event->nvalues - s->ncond_operands + i].value;
-	return cond__eval(s->cond, values);
-}
-
-static int on_seen(struct inspect *s, const struct wire_event_seen *record)
-{
-	struct seen_event event = { 0 };
-	int err = seen_decoder__decode(s->decoder, record, &event);
-
-	if (err || record->window >= s->places->nwindows)
-		return err;
-	if (s->cond && event.undecided) {
-		int truth = decide(s, &event);
-
-		event.undecided = truth < 0;
-		if (!truth) {
-			s->unmatched_here++;
-			return 0;
-		}
-	}
-	event.nvalues -= event.nvalues < s->ncond_operands ? event.nvalues : s->ncond_operands;
-	event.line = s->places->windows[record->window].line;
-	event.source = source__line(s->source, event.line);
-	for (size_t i = 0; i < event.nvalues; i++)
-		s->unreadable += value__unreadable(event.values[i].value);
-	s->shown++;
-	return s->opts.on_event(&event, s->opts.ctx);
-}
-
 /* ring_buffer callback. */
 static int on_record(void *ctx, void *data, size_t size)
 {
 	struct inspect *s = ctx;
 
 	if (!s->err && !(s->opts.count && s->shown >= s->opts.count) && seen_record__valid(data, size))
-		s->err = on_seen(s, data);
+		s->err = inspect_event(s, data);
 	return 0;
-}
-
-static const char *operand_name(uint16_t index, void *ctx)
-{
-	const struct inspect *s = ctx;
-
-	return index < s->noperands ? s->operands[index].name : NULL;
 }
 
 /* Compiled traces do not read the bytecode at all. */
@@ -141,6 +89,7 @@ static int configure(struct inspect *s)
 	target__symbol(s->target, "_PyRuntime", &proc->runtime);
 	bss->watch_slot = INSPECT_SLOT;
 	bss->watch_tgid = (uint32_t)s->opts.pid;
+	bss->watch_children = s->opts.children;
 	bss->watch_times = s->opts.mode == INSPECT_LINE;
 	bss->seen_config = (struct wire_seen_config){
 		.limits = { s->opts.depth, s->opts.items, s->opts.chars },
@@ -152,23 +101,10 @@ static int configure(struct inspect *s)
 	return 0;
 }
 
-static int open_decoder(struct inspect *s)
+static int open_ring(struct inspect *s)
 {
-	struct seen_source source = {
-		.reader = s->reader,
-		.pid = s->opts.pid,
-		.interp_id = -1,
-		.limits = &s->skel->bss->seen_config.limits,
-		.redact = s->redact,
-		.realtime_ns = (int64_t)(realtime_ns() - monotonic_ns()),
-		.operand_name = operand_name,
-		.ctx = s,
-	};
-
 	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.seen_events), on_record, s, NULL);
-	if (!s->ring)
-		return diag_error(-errno, "cannot map the BPF ring buffer: %s", strerror(errno));
-	return seen_decoder__new(&source, &s->decoder);
+	return s->ring ? 0 : diag_error(-errno, "cannot map the BPF ring buffer: %s", strerror(errno));
 }
 
 static int fill_header(struct inspect *s)
@@ -178,7 +114,7 @@ static int fill_header(struct inspect *s)
 	s->header = (struct seen_header){
 		.command = commands[s->opts.mode],
 		.target = s->target->command,
-		.pid = s->opts.pid,
+		.pid = s->opts.children ? 0 : s->opts.pid,
 		.python = s->target->version.text,
 		.backend = s->handlers ? "opcode" : "watch",
 		.why = s->handlers ? "probes on the opcode handlers see every hit of any number of places"
@@ -226,7 +162,7 @@ static int prepare(struct inspect *s)
 		return err;
 	inspect_fill(s);
 	s->source = source__open(s->opts.pid, s->code->file);
-	err = open_decoder(s);
+	err = open_ring(s);
 	return err ? err : fill_header(s);
 }
 
@@ -254,7 +190,7 @@ void inspect__free(struct inspect *s)
 	inspect_turn_end(s);
 	inspect_handlers_free(s);
 	ring_buffer__free(s->ring);
-	seen_decoder__free(s->decoder);
+	inspect_events_free(s);
 	inspect_plan_free(s);
 	pycode__free(s->code);
 	source__close(s->source);
@@ -270,7 +206,7 @@ void inspect__free(struct inspect *s)
 
 int inspect__attach(struct inspect *s)
 {
-	s->header.start_ns = realtime_ns();
+	s->header.start_ns = inspect_realtime_ns();
 	s->live_ns = s->last_check_ns = monotonic_ns();
 	return s->handlers ? inspect_handlers_attach(s) : inspect_turn_begin(s, 0);
 }
@@ -402,7 +338,7 @@ void inspect__summary(const struct inspect *s, struct seen_summary *out)
 	*out = (struct seen_summary){
 		.events = s->shown,
 		.suppressed = stats->suppressed,
-		.lost = stats->lost,
+		.lost = stats->lost + s->lost_here,
 		.unmatched = stats->unmatched + s->unmatched_here,
 		.strays = stats->strays,
 		.unreadable = s->unreadable,

@@ -270,6 +270,9 @@ static int plan_backend(struct inspect *s)
 {
 	bool by_name = s->opts.backend && !strcmp(s->opts.backend, "opcode");
 
+	if (s->opts.children && (by_name || (s->opts.all && !fits(s))))
+		return diag_error(-DIAG_BACKEND,
+				  "only watchpoints follow the children of a process, four places at most");
 	if (by_name || (s->opts.all && !s->opts.backend && !fits(s)))
 		return plan_handlers(s);
 	if (s->opts.all && !fits(s))

@@ -34,6 +34,14 @@ struct inspect_group {
 	uint64_t live_ns; /* for how long so far */
 };
 
+/* A process that events come from. */
+struct inspect_process {
+	pid_t pid;
+	struct target *target; /* owned, as the others; NULL of the one that was named: the session has it */
+	struct pyobj_reader *reader;
+	struct seen_decoder *decoder; /* NULL: it was gone before it could be looked at */
+};
+
 struct inspect {
 	struct inspect_options opts;
 	struct target *target; /* owned, as all below */
@@ -43,7 +51,8 @@ struct inspect {
 	struct cond *cond;
 	struct pylu *skel;
 	struct ring_buffer *ring;
-	struct seen_decoder *decoder;
+	struct inspect_process *processes;
+	size_t nprocesses;
 	struct watch_set *watch;
 	struct source *source;
 
@@ -74,7 +83,7 @@ struct inspect {
 	uint64_t live_ns, total_ns, turn_ns, turn_begin_ns; /* CLOCK_MONOTONIC; lengths */
 	uint64_t last_check_ns;
 	int64_t realtime_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC */
-	uint64_t shown, unmatched_here, unreadable;
+	uint64_t shown, unmatched_here, lost_here, unreadable;
 	double cost_ns, stepped_ns;
 	int err; /* that ended the session from within an event */
 	bool live, stopped;
@@ -103,6 +112,11 @@ void inspect_handlers_free(struct inspect *s);
 void inspect_fill_steps(struct inspect *s, const struct inspect_group *g);
 /* The programs record, or do not; the time in between is counted. */
 void inspect_set_live(struct inspect *s, bool live);
+
+/* inspect_event.c: one event, out of the ring buffer. 0, or a code that was reported. */
+int inspect_event(struct inspect *s, const struct wire_event_seen *record);
+void inspect_events_free(struct inspect *s);
+uint64_t inspect_realtime_ns(void);
 
 /* inspect_turn.c: the watchpoints, by turns where there are more than four. 0, or a code that was reported. */
 int inspect_turn_begin(struct inspect *s, size_t group);

@@ -78,7 +78,8 @@ int inspect_turn_begin(struct inspect *s, size_t group)
 	}
 	inspect_fill_steps(s, g);
 	s->skel->bss->watch_epoch++;
-	err = watch_set__attach(s->opts.pid, addrs, g->nplaces, bpf_program__fd(s->skel->progs.watch), &s->watch);
+	err = watch_set__attach(s->opts.pid, addrs, g->nplaces, bpf_program__fd(s->skel->progs.watch), s->opts.children,
+				&s->watch);
 	if (err)
 		return err;
 	s->current = group;
@@ -117,7 +118,7 @@ int inspect_measure(struct inspect *s)
 
 	s->skel->bss->watch_tgid = (uint32_t)getpid();
 	s->skel->bss->watched[0].addr = addr;
-	err = watch_set__attach(getpid(), &addr, 1, bpf_program__fd(s->skel->progs.watch), &set);
+	err = watch_set__attach(getpid(), &addr, 1, bpf_program__fd(s->skel->progs.watch), false, &set);
 	if (err)
 		return err;
 	s->skel->bss->live = 1;

@@ -8,10 +8,11 @@
 #include "redact.h"
 #include "skel.h"
 
-/* Where a name's first part is found in the function: the index among its variables, or -1: it is a global. */
+/* Where a name's first part is found in the function: the index among its variables, or -1: it is a global. To Python 3.10 an
+ * argument that is in a cell has two places, and the latter, the cell, has its value. */
 static int local_index(const struct pycode *code, const char *name, size_t len)
 {
-	for (size_t i = 0; i < code->nlocals; i++)
+	for (size_t i = code->nlocals; i-- > 0;)
 		if (strlen(code->locals[i]) == len && !memcmp(code->locals[i], name, len))
 			return (int)i;
 	return -1;

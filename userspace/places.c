@@ -189,6 +189,32 @@ static bool is_confusing(struct walk *w, const struct line_units *l, const uint8
 	return false;
 }
 
+/*
+ * The start of the function, for a frame that begins to be told from one that goes on. Not its very first instruction,
+ * from 3.11 on, when the frame is not always the thread's current one yet.
+ *
+ * A loop may lead to what is taken instead. With `loops` what leads there is taken too: then a frame that comes from
+ * there is one that goes on.
+ */
+static void take_start(const struct places_flow *flow, struct line_units *l, bool loops)
+{
+	bool first = flow->traits[0] & PYCODE_RESUME;
+
+	for (uint32_t e = flow->first[flow->n]; e < flow->first[flow->n + 1]; e++) {
+		uint32_t unit = flow->edges[e].to + (first && !flow->edges[e].to);
+
+		if (unit >= flow->n)
+			continue;
+		line_units__take(l, unit);
+		for (uint32_t i = 0; loops && i < flow->n; i++) {
+			for (uint32_t k = flow->first[i]; flow->reached[i] && k < flow->first[i + 1]; k++) {
+				if (flow->edges[k].to == unit && !(flow->traits[i] & PYCODE_RESUME))
+					line_units__take(l, i);
+			}
+		}
+	}
+}
+
 /* Adds the start of the function where it is needed. */
 static int add_start(const struct places_flow *flow, struct line_units *l)
 {
@@ -196,13 +222,12 @@ static int add_start(const struct places_flow *flow, struct line_units *l)
 	struct walk w;
 	int err = walk__init(&w, flow, l->taken);
 
-	if (!err && from_start) {
+	for (int step = 0; !err && from_start && step < 2; step++) {
+		walk__clear(&w);
 		walk__from(&w, flow->n);
 		memcpy(from_start, w.by, flow->n + 1);
-		if (is_confusing(&w, l, from_start)) {
-			for (uint32_t e = flow->first[flow->n]; e < flow->first[flow->n + 1]; e++)
-				line_units__take(l, flow->edges[e].to);
-		}
+		if (is_confusing(&w, l, from_start))
+			take_start(flow, l, step);
 	}
 	err = from_start ? err : -ENOMEM;
 	walk__free(&w);

@@ -84,6 +84,9 @@ int type_cache__new(struct pyobj_reader *r, struct type_cache **out)
 
 static void clear_type(struct value_type *type)
 {
+	struct shared_names *shared = type->shared;
+
+	shared_names__clear(shared);
 	for (size_t i = 0; i < type->nslots; i++)
 		free(type->slots[i].name);
 	for (size_t i = 0; i < type->nfields; i++)
@@ -92,12 +95,14 @@ static void clear_type(struct value_type *type)
 	free(type->fields);
 	free(type->name);
 	memset(type, 0, sizeof(*type));
+	type->shared = shared;
 }
 
 static void clear_all(struct type_cache *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		clear_type(c->types[i]);
+		free(c->types[i]->shared);
 		free(c->types[i]);
 	}
 	c->n = 0;
@@ -454,7 +459,10 @@ static struct value_type *add_type(struct type_cache *c, uint64_t addr)
 	struct value_type *type = c->n < TYPES_MAX ? calloc(1, sizeof(*type)) : NULL;
 	uint32_t index = (uint32_t)c->n;
 
-	if (!type || addrmap__add(&c->index, addr, &index) < 0) {
+	if (type)
+		type->shared = calloc(1, sizeof(*type->shared));
+	if (!type || !type->shared || addrmap__add(&c->index, addr, &index) < 0) {
+		free(type ? type->shared : NULL);
 		free(type);
 		return NULL;
 	}
