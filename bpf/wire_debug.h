@@ -17,6 +17,7 @@
 #define WIRE_SNAP_OBJECTS 512	  /* looked at for an event */
 #define WIRE_SNAP_ROOTS 64
 #define WIRE_SNAP_STACK 64 /* frames */
+#define WIRE_MAX_HANDLERS 512
 #define WIRE_NONE 0xffff
 
 /* Where a value is found when an event happens. */
@@ -33,10 +34,10 @@ struct wire_operand {
 	u8 masked; /* its name looks like a secret's: not read */
 	u8 pad;
 	u32 index;		    /* LOCAL */
-	u64 hint;		    /* GLOBAL: index of its entry in the dict, tried first */
+	u64 hint;		    /* GLOBAL: entry in the dict that is tried first; << 32: in that of the builtins */
 	char name[WIRE_NAME_BYTES]; /* GLOBAL */
-	char attrs[WIRE_MAX_ATTRS]
-		  [WIRE_NAME_BYTES]; /* in instance dicts, inline values and slots; no property is called */
+	/* In instances' dicts, inline values and slots, and what is plain data in classes; no property is called. */
+	char attrs[WIRE_MAX_ATTRS][WIRE_NAME_BYTES];
 };
 
 /* How far values are followed. */
@@ -62,6 +63,8 @@ struct wire_root {
 	u8 pad[5];
 };
 #define WIRE_ROOT_ARG 0x8000
+#define WIRE_ROOT_RESULT 0x7fff	     /* of a call: what it returns, yields or raises */
+#define WIRE_ROOT_RAISED_TYPE 0x7ffe /* the class of what it raises, where RESULT is the arguments alone (to 3.11) */
 
 /* A piece of the target's memory as it was at the event; `len` bytes follow, padded to 8. */
 struct wire_chunk {
@@ -73,6 +76,7 @@ struct wire_chunk {
 struct wire_stack_entry {
 	u64 code;
 	u64 instr; /* as frame_instr or frame_lasti of the layout: where the frame stands */
+	u64 globals;
 };
 
 enum wire_seen_kind {
@@ -83,6 +87,13 @@ enum wire_seen_kind {
 	WIRE_SEEN_RESUME,
 	WIRE_SEEN_BEFORE, /* a line is entered */
 	WIRE_SEEN_AFTER,  /* and left */
+};
+
+/* What is told of calls. */
+enum wire_tracing {
+	WIRE_TRACING_NOTHING,
+	WIRE_TRACING_CALLS,
+	WIRE_TRACING_ENDS, /* of those that were told to have started, and no more */
 };
 
 enum wire_seen_flags {
@@ -98,41 +109,42 @@ struct wire_event_seen {
 	u32 type; /* WIRE_EVENT_SEEN */
 	u32 slot;
 	u32 tid;
-	u16 kind;  /* enum wire_seen_kind */
-	u16 place; /* into places[]; WIRE_NONE: a call's */
-	u32 func;  /* of a call: function id as in wire_event_code; 0: not decided yet */
+	u16 kind;   /* enum wire_seen_kind */
+	u16 window; /* the line; WIRE_NONE: a call's */
+	u32 func;   /* of a call: function id as in wire_event_code; 0: not decided yet */
 	u32 flags;
 	u64 time_ns; /* CLOCK_MONOTONIC */
 	u64 duration_ns;
 	u64 frame; /* address: pairs the events of one call */
 	u64 code;
-	u64 call; /* number of the call, the same in all of its events; 0: none */
-	u32 nroots, nstack, nbytes, pad;
+	u64 call;	    /* number of the call, the same in all of its events; 0: none */
+	u64 instr, globals; /* as in wire_stack_entry, of the frame itself */
+	u32 nroots, nstack, nbytes;
+	u32 tgid;
 };
 
 /* What stands in a snapshot's objects: offsets of one build, -1 where there is none; see userspace/layout.h. */
 struct wire_value_layout {
 	s32 ob_type, ob_size;
-	s32 type_flags, type_basicsize, type_itemsize, type_dictoffset, type_base, type_dict, type_mro, type_size,
+	s32 type_name, type_flags, type_basicsize, type_itemsize, type_dictoffset, type_base, type_dict, type_mro,
 		heaptype_cached_keys;
 	s32 long_digits, long_tag;
+	s32 float_value;
 	s32 unicode_length, unicode_state, unicode_kind_shift, unicode_compact_shift, unicode_ascii_shift,
 		unicode_ascii_data, unicode_compact_data, unicode_any_data;
 	s32 bytes_data, tuple_items, list_items;
 	s32 dict_used, dict_keys, dict_values, dict_values_items, keys_size, keys_log2_size, keys_log2_index_bytes,
-		keys_kind, keys_kind_general, keys_kind_split, keys_nentries, keys_indices;
+		keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 set_used, set_mask, set_table;
-	s32 managed_dict, managed_values, managed_values_bias, values_valid, inline_values;
-	s32 func_qualname, func_module, method_func, method_self, cell_ref, module_dict, module_name;
-	s32 exc_args, member_offset, member_type, member_type_object;
+	s32 managed_dict, managed_values, managed_values_bias, values_valid, inline_values, values_capacity;
+	s32 func_qualname, func_module, method_func, method_self, cell_ref, module_name, bytearray_start;
+	s32 exc_args, member_def, member_offset, member_type, member_type_object;
 	s32 frame_localsplus, frame_globals, frame_builtins;
-	s32 code_argcount, code_kwonlyargcount, code_flags, code_nlocalsplus, code_nlocals, code_cellvars,
+	s32 code_argcount, code_kwonlyargcount, code_nlocalsplus, code_nlocals, code_varnames, code_cellvars,
 		code_freevars;
 	s32 tstate_exc_value;
 	u32 stackref_tag; /* bits of a word in localsplus that are no address */
-	s32 pad;
-	/* Virtual addresses in the file; the run-time address is that plus the process's bias. */
-	u64 type_set, type_frozenset, type_cell, type_function, type_method, type_module, type_member;
+	u64 type_cell;	  /* virtual address in the file; the run-time address is that plus the process's bias */
 };
 
 enum wire_test_op {
@@ -180,22 +192,73 @@ struct wire_cond {
 	struct wire_test tests[WIRE_MAX_TESTS];
 };
 
+/* What is known of a function whose calls are told. Key: function id. */
+struct wire_trace_func {
+	u64 masked;   /* bits of its arguments: not read */
+	u32 operands; /* those of the condition, the first one in operands[]; WIRE_NONE: not known */
+	u32 noperands;
+};
+#define WIRE_MAX_TRACE_FUNCS (1 << 16)
+
+#define WIRE_MAX_WATCHED 4	 /* debug registers of a processor */
+#define WIRE_MAX_WINDOWS 512	 /* lines of a session */
+#define WIRE_MAX_MARKS (1 << 14) /* frames between two places */
+#define WIRE_MAX_WATCHERS (1 << 12)
+
 /* A code unit whose execution is an event. */
 struct wire_place {
 	u64 addr; /* of the byte that is watched: the unit's second */
 	u64 code;
-	u32 slot; /* process */
-	u32 line;
-	/* Operands read when the line of this place is entered here, and when the line of the place before is left here. */
-	u16 before[2], after[2]; /* first, number; into place_operands[] */
-	u16 cond[2];
+};
+
+/* A place that is watched now. */
+struct wire_watched {
+	u64 addr; /* 0: none */
+	u32 place;
 	u32 pad;
 };
 
-enum wire_action {			  /* bits: what it means when a frame comes from one place to another */
-		   WIRE_ACTION_LEAVE = 1, /* the line of the former is left */
-		   WIRE_ACTION_ENTER = 2, /* the line of the latter is entered */
-		   WIRE_ACTION_KEEP = 4,  /* neither: inside a line */
+/* What it means that a frame comes from one place to another. */
+struct wire_place_step {
+	u16 leaves; /* window + 1, or 0 */
+	u16 enters;
+	u16 flags; /* enum wire_step_flags */
+	u16 pad;
+};
+
+enum wire_step_flags {
+	WIRE_STEP_PAUSES = 1, /* a generator yields within the line */
+	WIRE_STEP_RESUMES = 2,
+	WIRE_STEP_ENDS = 8,   /* the frame returns: a line that is entered is left at once */
+	WIRE_STEP_UNSURE = 4, /* nothing may be reported of it */
+};
+
+/* A line. First and number of what is read when it is entered and when it is left, in window_operands[]. */
+struct wire_window {
+	u16 before, nbefore;
+	u16 after, nafter;
+	u64 hits;  /* times that it was entered */
+	u64 timed; /* times that it was seen to be left again */
+	u64 total_ns, min_ns, max_ns;
+};
+
+/* An instruction of an opcode handler at which a code unit is executed; its index is the probe's cookie. See
+ * userspace/site_handlers.h. */
+struct wire_handler {
+	u8 instr_reg; /* it and instr_by: the address of the unit */
+	u8 op;
+	u8 counted, repeats, misses;
+	u8 pad[3];
+	s32 instr_by;
+	u32 counter_below;
+	u32 cost_ns;
+};
+
+/* What a place was seen last with at a handler. */
+struct wire_place_last {
+	u16 counter;
+	u8 repeats; /* it runs again, unless the counter stays below */
+	u8 misses;  /* or its basic form does, unless the counter stays the same */
 };
 
 /* What the session asks for, whatever the command. */

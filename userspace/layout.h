@@ -29,6 +29,8 @@
 	X(tstate_thread_id, "PyThreadState.thread_id: pthread_self()")                                               \
 	X(tstate_native_thread_id, "PyThreadState.native_thread_id (3.11 on): the kernel's tid")                     \
 	X(tstate_exc, "PyThreadState.curexc_type, 3.12 on current_exception: not NULL while an exception is raised") \
+	X(tstate_exc_value, "PyThreadState.curexc_value, 3.12 on current_exception: the exception itself, to 3.11 "  \
+			    "also its arguments alone")                                                              \
 	X(tstate_frame, "PyThreadState.frame (to 3.10)")                                                             \
 	X(tstate_cframe, "PyThreadState.cframe (3.11, 3.12)")                                                        \
 	X(tstate_current_frame, "PyThreadState.current_frame (3.13 on)")                                             \
@@ -42,6 +44,8 @@
 	X(frame_instr, "prev_instr, instr_ptr (3.11 on)")                                                            \
 	X(frame_lasti, "f_lasti (to 3.10)")                                                                          \
 	X(frame_stacktop, "f_stacktop (3.8, 3.9): a pointer, NULL unless the frame yielded")                         \
+	X(frame_stackdepth, "f_stackdepth (3.10), int: values on the stack of a suspended generator")                \
+	X(frame_stackpointer, "stackpointer (3.14 on): where the next value goes, in a suspended generator")          \
 	X(frame_state, "f_state (3.10), one byte")                                                                   \
 	X(frame_state_suspended,                                                                                     \
 	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \
@@ -105,8 +109,31 @@
 	X(keys_log2_index_bytes, "dk_log2_index_bytes, one byte (3.11 on)")                                          \
 	X(keys_kind, "dk_kind, one byte (3.11 on)")                                                                  \
 	X(keys_kind_general, "value of dk_kind of tables whose entries hold a hash (3.11 on): DICT_KEYS_GENERAL")    \
+	X(keys_kind_split, "value of dk_kind of tables that instances share (3.11 on): DICT_KEYS_SPLIT")             \
 	X(keys_nentries, "dk_nentries, i64")                                                                         \
 	X(keys_indices, "dk_indices (inline); the entries follow the indices")                                       \
+	/* sets: a table of entries of 16 bytes, the key first */                                                    \
+	X(set_used, "PySetObject.used")                                                                              \
+	X(set_mask, "PySetObject.mask: the entries of the table but one")                                            \
+	X(set_table, "PySetObject.table")                                                                            \
+	/* numbers and other values */                                                                               \
+	X(float_value, "PyFloatObject.ob_fval")                                                                      \
+	X(complex_value, "PyComplexObject.cval: two doubles")                                                        \
+	X(range_start, "rangeobject.start")                                                                          \
+	X(range_stop, "rangeobject.stop")                                                                            \
+	X(range_step, "rangeobject.step")                                                                            \
+	X(slice_start, "PySliceObject.start")                                                                        \
+	X(slice_stop, "PySliceObject.stop")                                                                          \
+	X(slice_step, "PySliceObject.step")                                                                          \
+	X(bytearray_start, "PyByteArrayObject.ob_start: pointer to the first byte")                                  \
+	X(datetime_has_tzinfo, "PyDateTime_DateTime.hastzinfo, one byte; of a date, a time, a datetime")             \
+	X(datetime_data, "PyDateTime_DateTime.data: bytes; of a date, a time, a datetime")                           \
+	X(timedelta_days, "PyDateTime_Delta.days, int; seconds and microseconds follow")                             \
+	X(decimal_flags, "PyDecObject.dec.flags, one byte")                                                          \
+	X(decimal_exp, "PyDecObject.dec.exp, i64")                                                                   \
+	X(decimal_len, "PyDecObject.dec.len, i64: words of the coefficient, 19 digits each, the lowest first")       \
+	X(decimal_data, "PyDecObject.dec.data: pointer to the words")                                                \
+	X(exc_args, "PyBaseExceptionObject.args: a tuple")                                                           \
 	/* types and callables */                                                                                    \
 	X(type_name, "PyTypeObject.tp_name")                                                                         \
 	X(type_dealloc, "PyTypeObject.tp_dealloc")                                                                   \
@@ -114,6 +141,7 @@
 	X(type_basicsize, "PyTypeObject.tp_basicsize")                                                               \
 	X(type_itemsize, "PyTypeObject.tp_itemsize")                                                                 \
 	X(type_base, "PyTypeObject.tp_base")                                                                         \
+	X(type_mro, "PyTypeObject.tp_mro: a tuple")                                                                  \
 	X(type_dict, "PyTypeObject.tp_dict")                                                                         \
 	X(type_dictoffset, "PyTypeObject.tp_dictoffset")                                                             \
 	X(type_size, "sizeof(PyHeapTypeObject)")                                                                     \
@@ -124,9 +152,13 @@
 	X(managed_values, "word that points to its values, NULL where it has a dict (3.11): negative")               \
 	X(managed_values_bias, "added to the word at managed_dict, where it is odd: its values (3.12)")              \
 	X(values_valid, "_dictvalues.valid (3.13), one byte: not 0 where the values behind an instance are in use")  \
+	X(inline_values, "1 where values may stand right behind an instance, at type_basicsize (3.13 on)")           \
+	X(values_capacity,                                                                                           \
+	  "_dictvalues.capacity (3.13 on), one byte: how many values, then in which order they were set")            \
 	X(func_code, "PyFunctionObject.func_code")                                                                   \
 	X(func_globals, "PyFunctionObject.func_globals")                                                             \
 	X(func_qualname, "PyFunctionObject.func_qualname")                                                           \
+	X(func_module, "PyFunctionObject.func_module")                                                               \
 	X(func_defaults, "PyFunctionObject.func_defaults: tuple or NULL")                                            \
 	X(func_kwdefaults, "PyFunctionObject.func_kwdefaults: dict or NULL")                                         \
 	X(func_annotate, "PyFunctionObject.func_annotate (3.14 on): a function or NULL")                             \
@@ -135,7 +167,17 @@
 	X(cell_ref, "PyCellObject.ob_ref")                                                                           \
 	X(method_callable, "cm_callable and sm_callable of classmethod and staticmethod")                            \
 	X(property_get, "propertyobject.prop_get; prop_set and prop_del follow")                                     \
+	X(method_func, "PyMethodObject.im_func")                                                                     \
+	X(method_self, "PyMethodObject.im_self")                                                                     \
+	X(cfunction_def, "PyCFunctionObject.m_ml: a PyMethodDef, which begins with the address of its name")         \
+	X(cfunction_self, "PyCFunctionObject.m_self: the module or the instance")                                    \
+	/* slots of instances */                                                                                     \
+	X(member_def, "PyMemberDescrObject.d_member: pointer to a PyMemberDef")                                      \
+	X(member_type, "PyMemberDef.type, int")                                                                      \
+	X(member_type_object, "value of PyMemberDef.type of what __slots__ makes: T_OBJECT_EX")                      \
+	X(member_offset, "PyMemberDef.offset")                                                                       \
 	X(module_dict, "PyModuleObject.md_dict")                                                                     \
+	X(module_name, "PyModuleObject.md_name")                                                                     \
 	X(long_digits, "PyLongObject.ob_digit")                                                                      \
 	X(long_tag, "PyLongObject.long_value.lv_tag (3.12 on)")
 

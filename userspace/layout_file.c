@@ -68,15 +68,16 @@ static bool ends_within(int32_t offset, int32_t bytes)
 
 bool layout__fits(const struct layout *lay)
 {
-	const int32_t object[] = { lay->ob_type,       lay->ob_size,   lay->unicode_length,
-				   lay->unicode_state, lay->dict_keys, lay->dict_values };
+	const int32_t object[] = { lay->ob_type,   lay->ob_size,     lay->unicode_length, lay->unicode_state,
+				   lay->dict_keys, lay->dict_values, lay->set_used,	  lay->set_mask,
+				   lay->set_table, lay->float_value };
 	const int32_t code[] = {
 		lay->code_flags,     lay->code_firstlineno,	lay->code_filename,	  lay->code_name,
 		lay->code_qualname,  lay->code_consts,		lay->code_argcount,	  lay->code_names,
 		lay->code_linetable, lay->code_localsplusnames, lay->code_localspluskinds
 	};
-	const int32_t type[] = { lay->type_flags, lay->type_basicsize, lay->type_itemsize,
-				 lay->type_base,  lay->type_dict,      lay->type_dictoffset };
+	const int32_t type[] = { lay->type_flags, lay->type_basicsize,	lay->type_itemsize, lay->type_base,
+				 lay->type_dict,  lay->type_dictoffset, lay->type_name };
 	bool fits = true;
 
 	for (size_t i = 0; i < sizeof(object) / sizeof(object[0]); i++)

@@ -33,8 +33,9 @@ static void rows(void)
 /* A field that the generator forgot would be 0 instead of an offset. These alone may be. */
 static int may_be_zero(const char *name)
 {
-	static const char *const names[] = { "interp_next", "cframe_current_frame", "frame_func",
-					     "frame_code",  "dict_values_items",    "keys_kind_general" };
+	static const char *const names[] = { "interp_next",    "cframe_current_frame", "frame_func",
+					     "frame_code",     "dict_values_items",    "keys_kind_general",
+					     "values_capacity" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(names[i], name))
@@ -83,6 +84,13 @@ static void absent(const struct layout *lay)
 	CHECK((lay->resume_creates == OFF_NONE) == (minor < 15));
 	CHECK((lay->interp_jit == OFF_NONE) == (minor < 14));
 	CHECK((lay->long_tag == OFF_NONE) == (minor < 12));
+	CHECK((lay->code_nlocalsplus == OFF_NONE) == (minor < 11));
+	CHECK((lay->code_localsplusnames == OFF_NONE) == (minor < 11));
+	CHECK((lay->code_varnames == OFF_NONE) == (minor >= 11));
+	CHECK((lay->code_cellvars == OFF_NONE) == (minor >= 11));
+	CHECK((lay->keys_kind_split == OFF_NONE) == (minor < 11));
+	CHECK((lay->inline_values == OFF_NONE) == (minor < 13));
+	CHECK((lay->values_capacity == OFF_NONE) == (minor < 13));
 }
 
 /* A copy of a file in memory, with eight bytes of it changed. An open descriptor. */
