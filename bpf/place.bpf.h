@@ -9,8 +9,8 @@
 
 struct wire_handler handlers[WIRE_MAX_HANDLERS];
 u64 place_hits[WIRE_MAX_PLACES]; /* executions of each */
-/* Whether a place was seen last with a counter that makes it run again. Its GIL keeps two threads from being here at once. */
-u8 place_repeats[WIRE_MAX_PLACES];
+
+struct wire_place_last place_last[WIRE_MAX_PLACES]; /* their GIL keeps two threads from being here at once */
 
 struct { /* address of the unit -> index of the place */
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -19,23 +19,24 @@ struct { /* address of the unit -> index of the place */
 	__type(value, u32);
 } place_index SEC(".maps");
 
-/* Whether what is seen of a place is the same execution as was seen last: it was specialised in between. */
+/* Whether what is seen of a place is the same execution as was seen last. */
 static __always_inline int place_repeated(const struct wire_handler *h, u64 instr, u32 place)
 {
-	u8 *repeats = &place_repeats[place & (WIRE_MAX_PLACES - 1)];
-	int before = *repeats, below;
-	u32 unit;
+	struct wire_place_last *last = &place_last[place & (WIRE_MAX_PLACES - 1)], before = *last;
+	u32 unit, below;
 
-	*repeats = 0;
+	*last = (struct wire_place_last){};
 	if (!h->counted)
 		return 0;
 	/* Opcode, argument, counter. Where another opcode stands there, that one led to this handler. */
 	unit = read_u32(instr);
+	last->counter = unit >> 16;
 	if ((unit & 0xff) != h->op)
-		return 0;
-	below = (unit >> 16) < h->counter_below;
-	*repeats = h->repeats && below;
-	return before && !below;
+		return before.misses && last->counter != before.counter;
+	below = last->counter < h->counter_below;
+	last->repeats = h->repeats && below;
+	last->misses = h->misses;
+	return before.repeats && !below;
 }
 
 /* An opcode's handler: somebody executes a code unit. */

@@ -39,7 +39,7 @@ static __always_inline int exception_set(const struct hit *h)
 static __always_inline void close(const struct hit *h, struct wire_frame *rec, int raised, u64 now)
 {
 	frame_close(h->thr, rec, raised, now);
-	if (unlikely(rec->call))
+	if (is_told(rec))
 		trace_end(h->thr, h->b, rec, h->frame, raised ? hit_tstate(h) : 0);
 	frame_forget(h->thr, h->frame);
 }
@@ -279,7 +279,7 @@ int probe(struct pt_regs *ctx)
 		return 0;
 	proc_of(h.thr->slot)->hits++;
 	on_site(&h);
-	if (unlikely(h.thr->told))
+	if (may_trace && unlikely(h.thr->told))
 		trace_finish(h.thr, h.b);
 	return 0;
 }

@@ -146,6 +146,7 @@ found:
 	e->event.type = WIRE_EVENT_SEEN;
 	e->event.slot = slot;
 	e->event.tid = (u32)bpf_get_current_pid_tgid();
+	e->event.tgid = bpf_get_current_pid_tgid() >> 32;
 	e->event.kind = kind;
 	e->event.window = WIRE_NONE;
 	e->event.frame = frame;

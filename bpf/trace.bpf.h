@@ -12,8 +12,17 @@
 #define OPCODE(unit) ((unit)&0xff) /* a code unit is the opcode, then its argument */
 #define ARGUMENT(unit) ((unit) >> 8)
 
-u32 tracing;	   /* enum wire_tracing; looked at for matching functions only */
-u64 next_call = 1; /* number of a call; 0 is none */
+struct { /* what is not in it is decided by userspace */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WIRE_MAX_TRACE_FUNCS);
+	__type(key, u32);
+	__type(value, struct wire_trace_func);
+} trace_funcs SEC(".maps");
+
+const volatile u32 may_trace; /* set before the programs are loaded; without it they hold nothing of this file */
+u32 tracing;		      /* enum wire_tracing */
+u64 next_call = 1;	      /* number of a call; 0 is none */
 
 /* Begins an event of a call that is open. What its values lead to is copied by trace_finish: at the end of the program,
  * because the kernel bounds how deeply functions call each other. */
@@ -34,6 +43,12 @@ static __always_inline struct seen *trace_begin(struct thread_state *thr, const 
 	return e;
 }
 
+/* Whether something is told of a call that is open. */
+static __always_inline int is_told(const struct wire_frame *rec)
+{
+	return may_trace && unlikely(rec->call);
+}
+
 /* Sends what was begun. The time that the telling took is none of the target's. */
 static __always_inline void trace_finish(struct thread_state *thr, const struct wire_build *b)
 {
@@ -48,20 +63,62 @@ static __always_inline void trace_finish(struct thread_state *thr, const struct 
 	*ours_of(thr) += bpf_ktime_get_ns() - thr->told_since;
 }
 
+struct trace_operands {
+	struct seen *e;
+	const struct wire_value_layout *v;
+	u64 frame;
+	u32 first, n;
+};
+
+/* bpf_loop callback: a variable of the condition, which userspace has to decide. */
+static long trace_operand(u64 i, struct trace_operands *w)
+{
+	if (i >= w->n)
+		return 1;
+	return seen_operand(w->e, w->v, w->frame, w->first + i) != 0;
+}
+
+/* What is told of a call at its start; `caller` is the frame above. */
+__noinline int trace_arguments(struct seen *e, const struct wire_build *b, const struct wire_trace_func *func,
+			       u64 caller, u32 undecided)
+{
+	struct trace_operands w = { .e = e };
+
+	if (!e || !b || !func)
+		return 0;
+	w.v = &value_layouts[b->index & (WIRE_MAX_BUILDS - 1)];
+	w.frame = e->event.frame;
+	seen_args(e, b, w.v, w.frame, func->masked);
+	if (undecided) {
+		e->event.flags |= WIRE_SEEN_UNDECIDED;
+		w.first = func->operands;
+		w.n = func->operands == WIRE_NONE ? 0 : func->noperands;
+		bpf_loop(2 * WIRE_MAX_TESTS, trace_operand, &w, 0);
+	}
+	seen_stack(e, b, caller);
+	return 0;
+}
+
 /* A call starts; `caller` is the frame above. Calls of a function of which userspace has not decided yet are told without
  * limits: there are few of them, and it drops what does not match. */
 __noinline int trace_call(struct thread_state *thr, const struct wire_build *b, struct wire_frame *rec, u64 frame,
 			  u64 caller)
 {
-	const struct wire_value_layout *v;
+	struct wire_trace_func unknown = { .operands = WIRE_NONE }, *func;
+	int truth = COND_UNDECIDED;
 	struct seen *e;
-	int truth;
+	u32 id;
 
 	if (!thr || !b || !rec || tracing != WIRE_TRACING_CALLS)
 		return 0;
-	v = &value_layouts[b->index & (WIRE_MAX_BUILDS - 1)];
 	seen_count(hits);
-	truth = seen_cond(v, thr->slot, frame);
+	id = rec->func;
+	func = bpf_map_lookup_elem(&trace_funcs, &id);
+	if (!func)
+		func = &unknown;
+	if (func->operands != WIRE_NONE || !cond.nsteps)
+		truth = seen_cond_of(&value_layouts[b->index & (WIRE_MAX_BUILDS - 1)], thr->slot, frame,
+				     func->operands);
 	if (truth == COND_FALSE) {
 		seen_count(unmatched);
 		return 0;
@@ -74,11 +131,8 @@ __noinline int trace_call(struct thread_state *thr, const struct wire_build *b, 
 		rec->call = 0;
 		return 0;
 	}
-	if (truth == COND_UNDECIDED)
-		e->event.flags |= WIRE_SEEN_UNDECIDED;
 	e->event.time_ns = rec->start_ns;
-	seen_args(e, b, v, frame, 0);
-	seen_stack(e, b, caller);
+	trace_arguments(e, b, func, caller, truth == COND_UNDECIDED);
 	return 0;
 }
 

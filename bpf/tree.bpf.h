@@ -205,7 +205,7 @@ static __always_inline void frame_suspend(struct thread_state *thr, const struct
 {
 	slice_end(thr, rec, now);
 	rec->state = WIRE_FRAME_SUSPENDED;
-	if (unlikely(rec->call))
+	if (is_told(rec))
 		trace_step(thr, b, rec, frame, WIRE_SEEN_YIELD);
 }
 
@@ -403,7 +403,7 @@ static __always_inline void event_start(struct thread_state *thr, const struct w
 		return;
 	frame_open(thr, b, rec, head->code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
 	rec->start_instr = instr;
-	if (unlikely(tracing))
+	if (may_trace && tracing)
 		trace_call(thr, b, rec, frame, head->previous);
 }
 
@@ -419,7 +419,7 @@ static __always_inline void event_resume(struct thread_state *thr, const struct 
 	parent = parent_of(thr, b, head->previous, now);
 	if (rec && rec->state == WIRE_FRAME_SUSPENDED && rec->code == head->code) {
 		slice_begin(thr, rec, parent, now);
-		if (unlikely(rec->call))
+		if (is_told(rec))
 			trace_step(thr, b, rec, frame, WIRE_SEEN_RESUME);
 		return;
 	}

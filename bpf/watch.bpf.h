@@ -17,12 +17,13 @@ struct wire_watched watched[WIRE_MAX_WATCHED];
 struct wire_place_step place_steps[2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES]; /* [from + 1][to]; from -1: unknown */
 struct wire_window windows[WIRE_MAX_WINDOWS];
 u16 window_operands[WIRE_MAX_OPERANDS];
-u32 watch_slot;	  /* the process */
-u32 watch_tgid;	  /* its id */
-u32 watch_epoch;  /* counts the turns: what is known of frames from earlier ones is worth nothing */
-u32 watch_times;  /* lines are timed, and no events sent */
-u32 watch_bare;	  /* lines without variables are events too */
-u32 watch_hit_ns; /* what a watchpoint adds to the time between two */
+u32 watch_slot;	    /* the process */
+u32 watch_tgid;	    /* its id */
+u32 watch_children; /* processes that it forks are watched too */
+u32 watch_epoch;    /* counts the turns: what is known of frames from earlier ones is worth nothing */
+u32 watch_times;    /* lines are timed, and no events sent */
+u32 watch_bare;	    /* lines without variables are events too */
+u32 watch_hit_ns;   /* what a watchpoint adds to the time between two */
 
 /* Where a frame was seen last. */
 struct mark {
@@ -36,10 +37,16 @@ struct mark {
 	u64 spent_ns; /* before it paused */
 };
 
-struct { /* frame | slot << 48; what falls out of it is unknown again */
+/* A forked child has its frames where its parent has them. */
+struct mark_key {
+	u64 frame;
+	u64 tgid;
+};
+
+struct { /* what falls out of it is unknown again */
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, WIRE_MAX_MARKS);
-	__type(key, u64);
+	__type(key, struct mark_key);
 	__type(value, struct mark);
 } marks SEC(".maps");
 
@@ -223,7 +230,7 @@ static __always_inline void window_enter(struct mark *mark, struct place_hit *hi
 /* A frame has come to a place: what that means depends on where it was before. */
 static __noinline int place_step(struct place_hit *hit)
 {
-	u64 key = key_of(hit->frame, watch_slot);
+	struct mark_key key = { hit->frame, bpf_get_current_pid_tgid() >> 32 };
 	struct mark *known = bpf_map_lookup_elem(&marks, &key), fresh = {}, *mark = known ? known : &fresh;
 	const struct wire_place_step *step;
 	u32 from = 0;
@@ -315,7 +322,7 @@ static __always_inline int place_hit(u32 place, u32 cost_ns)
 /* A hardware watchpoint. */
 static __always_inline int watch_hit(u64 addr)
 {
-	if (!live || bpf_get_current_pid_tgid() >> 32 != watch_tgid)
+	if (!live || (!watch_children && bpf_get_current_pid_tgid() >> 32 != watch_tgid))
 		return 0;
 	for (u32 i = 0; i < WIRE_MAX_WATCHED; i++)
 		if (watched[i].addr == addr)

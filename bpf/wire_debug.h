@@ -119,7 +119,8 @@ struct wire_event_seen {
 	u64 code;
 	u64 call;	    /* number of the call, the same in all of its events; 0: none */
 	u64 instr, globals; /* as in wire_stack_entry, of the frame itself */
-	u32 nroots, nstack, nbytes, pad;
+	u32 nroots, nstack, nbytes;
+	u32 tgid;
 };
 
 /* What stands in a snapshot's objects: offsets of one build, -1 where there is none; see userspace/layout.h. */
@@ -191,6 +192,14 @@ struct wire_cond {
 	struct wire_test tests[WIRE_MAX_TESTS];
 };
 
+/* What is known of a function whose calls are told. Key: function id. */
+struct wire_trace_func {
+	u64 masked;   /* bits of its arguments: not read */
+	u32 operands; /* those of the condition, the first one in operands[]; WIRE_NONE: not known */
+	u32 noperands;
+};
+#define WIRE_MAX_TRACE_FUNCS (1 << 16)
+
 #define WIRE_MAX_WATCHED 4	 /* debug registers of a processor */
 #define WIRE_MAX_WINDOWS 512	 /* lines of a session */
 #define WIRE_MAX_MARKS (1 << 14) /* frames between two places */
@@ -238,10 +247,18 @@ struct wire_window {
 struct wire_handler {
 	u8 instr_reg; /* it and instr_by: the address of the unit */
 	u8 op;
-	u8 counted, repeats;
+	u8 counted, repeats, misses;
+	u8 pad[3];
 	s32 instr_by;
 	u32 counter_below;
 	u32 cost_ns;
+};
+
+/* What a place was seen last with at a handler. */
+struct wire_place_last {
+	u16 counter;
+	u8 repeats; /* it runs again, unless the counter stays below */
+	u8 misses;  /* or its basic form does, unless the counter stays the same */
 };
 
 /* What the session asks for, whatever the command. */

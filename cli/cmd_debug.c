@@ -41,6 +41,9 @@ static int show(const struct config *config, struct seen_output *output)
 	err = inspect__attach(s);
 	if (!err)
 		err = seen_output__begin(output, inspect__header(s));
+	/* Else the header of the events tells it. */
+	if (!err && config->seen.output)
+		inspecting_announce(s);
 	if (!err)
 		err = inspecting_run(s, config->seen.seconds, flush, output);
 	if (!err) {

@@ -21,15 +21,6 @@ static const struct opt opts[] = {
 	{ 0 },
 };
 
-static void announce(const struct inspect *s)
-{
-	const struct seen_header *header = inspect__header(s);
-
-	fprintf(stderr, "pylu-bpf: timing %s of process %d (%s; a hit costs %.2f us here)%s%s\n", inspect__function(s),
-		(int)header->pid, header->why, header->cost_ns / 1000, header->watched ? "; " : "",
-		header->watched ? header->watched : "");
-}
-
 static int write_result(const struct inspect *s, struct output *output)
 {
 	struct out_lines result = {
@@ -54,7 +45,7 @@ static int measure(const struct config *config, struct output *output)
 		return err;
 	err = inspect__attach(s);
 	if (!err) {
-		announce(s);
+		inspecting_announce(s);
 		err = inspecting_run(s, config->seen.seconds, NULL, NULL);
 	}
 	if (!err)

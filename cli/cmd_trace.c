@@ -2,7 +2,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "backend.h"
 #include "diag.h"
+#include "inspecting.h"
 #include "interrupt.h"
 #include "launch.h"
 #include "opt.h"
@@ -28,6 +30,8 @@ static const struct opt opts[] = {
 	{ 0, "tree", "PID", "a process, its children, and those forked while we watch", OPT_PIDS,
 	  offsetof(struct config, targets.tree) },
 	OPT_INCLUDE(seen_opts_events, offsetof(struct config, seen)),
+	{ 0, "backend", "NAME", "opcode (Python 3.11 on), usdt (3.15 on) or frame (to 3.10); default: what fits",
+	  OPT_CHOICE, offsetof(struct config, seen.backend), backend__name },
 	{ 0 },
 };
 
@@ -77,7 +81,9 @@ static int show(const struct config *config, struct session *s, struct launch *l
 		return err;
 	session__seen_header(s, &header);
 	err = seen_output__begin(output, &header);
-	targets__announce(&config->targets, s);
+	/* Else the header of the events tells it. */
+	if (config->seen.output)
+		targets__announce(&config->targets, s);
 	if (launch && !err)
 		err = launch__go(launch);
 	if (!err)
@@ -127,6 +133,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 		.stack = config.seen.stack ? STACK_MAX : 1,
 		.rate = config.seen.rate,
 		.count = config.seen.count,
+		.when = config.seen.when,
 		.event = on_event,
 	};
 	struct session_options session_opts = {
@@ -153,9 +160,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	launch__free(launch);
 	redact__free(redact);
 	seen_output__close(output);
-	if (err && diag_remedy(err)[0])
-		fprintf(stderr, "pylu-bpf: %s\n", diag_remedy(err));
-	return diag_exit_status(err);
+	return inspecting_status(err);
 }
 
 const struct command cmd_trace = {

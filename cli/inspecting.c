@@ -20,8 +20,19 @@ void inspecting_options(const struct seen_opts *o, struct inspect_options *out)
 	out->count = o->count;
 	out->stack = o->stack;
 	out->all = o->all;
+	out->children = o->children;
 	out->no_redact = o->no_redact;
 	out->redact_file = o->redact_file;
+}
+
+void inspecting_announce(const struct inspect *s)
+{
+	const struct seen_header *header = inspect__header(s);
+
+	fprintf(stderr, "pylu-bpf: watching %s; %s; a hit costs %.2f us here\n", inspect__function(s), header->why,
+		header->cost_ns / 1000);
+	if (header->watched)
+		fprintf(stderr, "pylu-bpf: %s\n", header->watched);
 }
 
 int inspecting_run(struct inspect *s, double seconds, int (*flush)(void *ctx), void *ctx)
@@ -48,6 +59,8 @@ int inspecting_run(struct inspect *s, double seconds, int (*flush)(void *ctx), v
 
 int inspecting_status(int err)
 {
+	if (err == -EPIPE)
+		return 0;
 	if (err && diag_remedy(err)[0])
 		fprintf(stderr, "pylu-bpf: %s\n", diag_remedy(err));
 	return diag_exit_status(err);

@@ -1,7 +1,6 @@
 /* seen_opts: see seen_opts.h. */
 #include "seen_opts.h"
 
-#include "backend.h"
 #include "seen.h"
 
 static const char *format_name(size_t i)
@@ -17,13 +16,12 @@ const struct opt seen_opts_session[] = {
 	  OPT_CHOICE, offsetof(struct seen_opts, format), format_name },
 	{ 'o', "output", "FILE", "write there instead of to the terminal", OPT_STRING,
 	  offsetof(struct seen_opts, output) },
-	{ 0, "backend", "NAME", "how to watch; default: what fits", OPT_CHOICE, offsetof(struct seen_opts, backend),
-	  backend__name },
 	{ 0 },
 };
 
 const struct opt seen_opts_events[] = {
-	{ 'n', "count", "N", "stop after this many events", OPT_COUNT, offsetof(struct seen_opts, count) },
+	{ 'n', "count", "N", "stop after this many events (trace: calls)", OPT_COUNT,
+	  offsetof(struct seen_opts, count) },
 	{ 0, "rate", "N/s", "show no more events a second, count the rest; 0: show all (default: 1000/s)", OPT_RATE,
 	  offsetof(struct seen_opts, rate) },
 	{ 0, "when", "CONDITION", "only events for which it holds: 'n > 10 and user.name == \"x\"'", OPT_STRING,
@@ -42,7 +40,18 @@ const struct opt seen_opts_events[] = {
 	{ 0 },
 };
 
+static const char *place_backend(size_t i)
+{
+	static const char *const names[] = { "watch", "opcode", NULL };
+
+	return names[i];
+}
+
 const struct opt seen_opts_places[] = {
+	{ 0, "backend", "NAME", "watch (debug registers) or opcode (probes on opcode handlers); default: what fits",
+	  OPT_CHOICE, offsetof(struct seen_opts, backend), place_backend },
+	{ 0, "children", NULL, "also the processes that it forks from now on (watch only)", OPT_FLAG,
+	  offsetof(struct seen_opts, children) },
 	{ 0, "all", NULL, "every hit, also of more than four places: slower, the cost is told first", OPT_FLAG,
 	  offsetof(struct seen_opts, all) },
 	{ 0 },

@@ -18,7 +18,7 @@ struct seen_opts {
 	uint32_t rate;	/* events a second and process; 0: no limit */
 	const char *when;
 	uint32_t depth, items, chars;
-	bool stack, no_redact, all;
+	bool stack, no_redact, all, children;
 	const char *redact_file;
 	const char *format, *output, *backend; /* NULL: by default */
 };

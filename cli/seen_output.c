@@ -64,8 +64,9 @@ int seen_output__open(const char *format, const char *path, struct seen_output *
 
 static int check(const struct seen_output *o, int err)
 {
-	if (!err)
-		return 0;
+	/* Who reads a pipe and has seen enough closes it. */
+	if (!err || (err == -EPIPE && !o->path))
+		return err;
 	return diag_error(err, "cannot write to %s: %s", o->path ? o->path : "standard output", strerror(-err));
 }
 

@@ -8,7 +8,7 @@
 struct seen_output;
 
 /* `format` (the name of one) and `path` may be NULL: by the path's ending, else text; standard output. All functions: 0, or a
- * code that was reported. */
+ * code that was reported, but for -EPIPE: the reader has gone away. */
 int seen_output__open(const char *format, const char *path, struct seen_output **out);
 int seen_output__begin(struct seen_output *o, const struct seen_header *header);
 /* On a terminal each is shown at once, elsewhere at seen_output__flush. */

@@ -1,11 +1,12 @@
 /*
  * inspect: see inspect.h. The session: the process, the programs, the events. Which function is in inspect_find.c, what of it is
- * watched in inspect_plan.c, the watchpoints in inspect_turn.c.
+ * watched in inspect_plan.c, the watchpoints in inspect_turn.c, what becomes of an event in inspect_event.c.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "cond.h"
@@ -28,66 +29,14 @@
 
 #define CHECK_NS 100000000ULL
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
-
-/* The values of the condition's variables stand behind those that are shown: the last ones of the record. */
-static int decide(const struct inspect *s, const struct seen_event *event)
-{
-	const struct value *values[2 * WIRE_MAX_TESTS] = { NULL };
-
-	if (event->nvalues < s->ncond_operands)
-		return -1;
-	for (size_t i = 0; i < s->ncond_operands; i++)
-		values[i] = event->values[event->nvalues - s->ncond_operands + i].value;
-	return cond__eval(s->cond, values);
-}
-
-static int on_seen(struct inspect *s, const struct wire_event_seen *record)
-{
-	struct seen_event event = { 0 };
-	int err = seen_decoder__decode(s->decoder, record, &event);
-
-	if (err || record->window >= s->places->nwindows)
-		return err;
-	if (s->cond && event.undecided) {
-		int truth = decide(s, &event);
-
-		event.undecided = truth < 0;
-		if (!truth) {
-			s->unmatched_here++;
-			return 0;
-		}
-	}
-	event.nvalues -= event.nvalues < s->ncond_operands ? event.nvalues : s->ncond_operands;
-	event.line = s->places->windows[record->window].line;
-	event.source = source__line(s->source, event.line);
-	for (size_t i = 0; i < event.nvalues; i++)
-		s->unreadable += value__unreadable(event.values[i].value);
-	s->shown++;
-	return s->opts.on_event(&event, s->opts.ctx);
-}
-
 /* ring_buffer callback. */
 static int on_record(void *ctx, void *data, size_t size)
 {
 	struct inspect *s = ctx;
 
 	if (!s->err && !(s->opts.count && s->shown >= s->opts.count) && seen_record__valid(data, size))
-		s->err = on_seen(s, data);
+		s->err = inspect_event(s, data);
 	return 0;
-}
-
-static const char *operand_name(uint16_t index, void *ctx)
-{
-	const struct inspect *s = ctx;
-
-	return index < s->noperands ? s->operands[index].name : NULL;
 }
 
 /* Compiled traces do not read the bytecode at all. */
@@ -140,6 +89,7 @@ static int configure(struct inspect *s)
 	target__symbol(s->target, "_PyRuntime", &proc->runtime);
 	bss->watch_slot = INSPECT_SLOT;
 	bss->watch_tgid = (uint32_t)s->opts.pid;
+	bss->watch_children = s->opts.children;
 	bss->watch_times = s->opts.mode == INSPECT_LINE;
 	bss->seen_config = (struct wire_seen_config){
 		.limits = { s->opts.depth, s->opts.items, s->opts.chars },
@@ -151,42 +101,45 @@ static int configure(struct inspect *s)
 	return 0;
 }
 
-static int open_decoder(struct inspect *s)
+static int open_ring(struct inspect *s)
 {
-	struct seen_source source = {
-		.reader = s->reader,
-		.pid = s->opts.pid,
-		.interp_id = -1,
-		.limits = &s->skel->bss->seen_config.limits,
-		.redact = s->redact,
-		.realtime_ns = (int64_t)(realtime_ns() - monotonic_ns()),
-		.operand_name = operand_name,
-		.ctx = s,
-	};
-
 	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.seen_events), on_record, s, NULL);
-	if (!s->ring)
-		return diag_error(-errno, "cannot map the BPF ring buffer: %s", strerror(errno));
-	return seen_decoder__new(&source, &s->decoder);
+	return s->ring ? 0 : diag_error(-errno, "cannot map the BPF ring buffer: %s", strerror(errno));
 }
 
-static void fill_header(struct inspect *s)
+static int fill_header(struct inspect *s)
 {
 	static const char *const commands[] = { "line", "debug", "var" };
 
 	s->header = (struct seen_header){
 		.command = commands[s->opts.mode],
 		.target = s->target->command,
-		.pid = s->opts.pid,
+		.pid = s->opts.children ? 0 : s->opts.pid,
 		.python = s->target->version.text,
-		.backend = "watch",
-		.why = "hardware watchpoints on its bytecode: no other code is slowed down, and nothing is written",
+		.backend = s->handlers ? "opcode" : "watch",
+		.why = s->handlers ? "probes on the opcode handlers see every hit of any number of places"
+				   : "hardware watchpoints on its bytecode: no other code is slowed down, and nothing "
+				     "is written",
 		.condition = s->opts.when,
 		.no_redact = s->opts.no_redact,
 		.stack = s->opts.stack,
 		.rate = s->opts.rate,
 		.cost_ns = s->cost_ns,
 	};
+	if (inspect_describe(s, &s->watched))
+		return diag_error(-ENOMEM, "out of memory");
+	s->header.watched = s->watched;
+	return 0;
+}
+
+/* The programs, and what a hit of theirs costs. */
+static int load(struct inspect *s)
+{
+	int err = programs__load(s->handlers ? PROGRAMS_HANDLERS : PROGRAMS_WATCH, &s->skel, &s->multi);
+
+	if (err)
+		return err;
+	return s->handlers ? inspect_handlers_measure(s) : inspect_measure(s);
 }
 
 static int prepare(struct inspect *s)
@@ -200,17 +153,17 @@ static int prepare(struct inspect *s)
 	if (!err)
 		err = inspect_find(s);
 	if (!err)
-		err = programs__load_places(&s->skel);
+		err = inspect_plan(s);
 	if (!err)
-		err = inspect_measure(s);
+		err = load(s);
 	if (!err)
 		err = configure(s);
 	if (err)
 		return err;
-	fill_header(s);
+	inspect_fill(s);
 	s->source = source__open(s->opts.pid, s->code->file);
-	err = inspect_plan(s);
-	return err ? err : open_decoder(s);
+	err = open_ring(s);
+	return err ? err : fill_header(s);
 }
 
 int inspect__new(const struct inspect_options *opts, struct inspect **out)
@@ -235,8 +188,9 @@ void inspect__free(struct inspect *s)
 	if (!s)
 		return;
 	inspect_turn_end(s);
+	inspect_handlers_free(s);
 	ring_buffer__free(s->ring);
-	seen_decoder__free(s->decoder);
+	inspect_events_free(s);
 	inspect_plan_free(s);
 	pycode__free(s->code);
 	source__close(s->source);
@@ -252,9 +206,9 @@ void inspect__free(struct inspect *s)
 
 int inspect__attach(struct inspect *s)
 {
-	s->header.start_ns = realtime_ns();
+	s->header.start_ns = inspect_realtime_ns();
 	s->live_ns = s->last_check_ns = monotonic_ns();
-	return inspect_turn_begin(s, 0);
+	return s->handlers ? inspect_handlers_attach(s) : inspect_turn_begin(s, 0);
 }
 
 /* Whether the function is still what was read: else its memory may be another's by now. */
@@ -288,6 +242,25 @@ static int check(struct inspect *s)
 	return check_jit(s) ? -DIAG_BACKEND : 1;
 }
 
+/* From half of it to one and a half: turns that keep time would meet the same part of a program that keeps time too, over
+ * and over, and never the rest. */
+static uint64_t irregular(uint64_t ns)
+{
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		return ns;
+	return ns / 2 + (uint64_t)((double)ns * random / UINT32_MAX);
+}
+
+/* Of the turn; in milliseconds, at least 1. */
+static int time_left(const struct inspect *s)
+{
+	uint64_t spent = monotonic_ns() - s->turn_begin_ns;
+
+	return spent < s->turn_ns ? (int)((s->turn_ns - spent) / 1000000) + 1 : 1;
+}
+
 static int turn(struct inspect *s)
 {
 	int err;
@@ -296,6 +269,7 @@ static int turn(struct inspect *s)
 		return 0;
 	inspect_turn_end(s);
 	err = inspect_turn_begin(s, (s->current + 1) % s->ngroups);
+	s->turn_ns = irregular(s->turn_ns);
 	/* It may have ended meanwhile, which is no error. */
 	return err == -DIAG_GONE && s->shown ? 0 : err;
 }
@@ -304,8 +278,8 @@ int inspect__poll(struct inspect *s, int timeout_ms)
 {
 	int polled, err;
 
-	if (s->ngroups > 1 && timeout_ms > (int)(s->turn_ns / 1000000))
-		timeout_ms = (int)(s->turn_ns / 1000000);
+	if (s->ngroups > 1 && timeout_ms > time_left(s))
+		timeout_ms = time_left(s);
 	polled = ring_buffer__poll(s->ring, timeout_ms);
 	if (s->err)
 		return s->err;
@@ -364,7 +338,7 @@ void inspect__summary(const struct inspect *s, struct seen_summary *out)
 	*out = (struct seen_summary){
 		.events = s->shown,
 		.suppressed = stats->suppressed,
-		.lost = stats->lost,
+		.lost = stats->lost + s->lost_here,
 		.unmatched = stats->unmatched + s->unmatched_here,
 		.strays = stats->strays,
 		.unreadable = s->unreadable,

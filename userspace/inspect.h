@@ -32,6 +32,7 @@ struct inspect_options {
 	const char *backend; /* NULL: what fits */
 	uint32_t depth, items, chars, rate, count;
 	bool stack, all, no_redact;
+	bool children; /* also what the process forks while it is watched */
 	const char *redact_file;
 	/* Each event, valid during the call. Non-zero, a code that was reported, ends the session with it. */
 	int (*on_event)(const struct seen_event *event, void *ctx);

@@ -10,60 +10,9 @@
 #include "diag.h"
 #include "inspect_priv.h"
 #include "lines.h"
+#include "operand.h"
 #include "pycode.h"
-#include "redact.h"
-
-/* Where a name's first part is found in the function: the index among its variables, or -1: it is a global. */
-static int local_index(const struct pycode *code, const char *name, size_t len)
-{
-	for (size_t i = 0; i < code->nlocals; i++)
-		if (strlen(code->locals[i]) == len && !memcmp(code->locals[i], name, len))
-			return (int)i;
-	return -1;
-}
-
-static bool copy_part(char out[WIRE_NAME_BYTES], const char *name, size_t len)
-{
-	if (!len || len >= WIRE_NAME_BYTES)
-		return false;
-	memcpy(out, name, len);
-	return true;
-}
-
-/* Whether a part of a dotted name looks like a secret's. */
-static bool is_secret(const struct redact *redact, const char *name)
-{
-	char part[WIRE_NAME_BYTES];
-	size_t len;
-
-	for (; *name; name += len + (name[len] == '.')) {
-		len = strcspn(name, ".");
-		snprintf(part, sizeof(part), "%.*s", (int)len, name);
-		if (redact__matches(redact, part))
-			return true;
-	}
-	return false;
-}
-
-/* Fills in the programs' view of a variable. False when the name is too long, or has too many parts. */
-static bool fill_operand(const struct inspect *s, const char *name, struct wire_operand *op)
-{
-	size_t len = strcspn(name, ".");
-	int local = local_index(s->code, name, len);
-
-	memset(op, 0, sizeof(*op));
-	op->kind = local >= 0 ? WIRE_OPERAND_LOCAL : WIRE_OPERAND_GLOBAL;
-	op->index = local >= 0 ? (uint32_t)local : 0;
-	op->masked = is_secret(s->redact, name);
-	if (local < 0 && !copy_part(op->name, name, len))
-		return false;
-	for (name += len; *name; name += len) {
-		len = strcspn(++name, ".");
-		if (op->nattrs == WIRE_MAX_ATTRS || !copy_part(op->attrs[op->nattrs++], name, len))
-			return false;
-	}
-	return true;
-}
+#include "site_handlers.h"
 
 /* The operand of a variable, new or known. Its index, or a code that was reported. */
 static int operand_of(struct inspect *s, const char *name)
@@ -75,7 +24,7 @@ static int operand_of(struct inspect *s, const char *name)
 			return (int)k;
 	if (i == WIRE_MAX_OPERANDS)
 		return diag_error(-E2BIG, "more than %d variables at once", WIRE_MAX_OPERANDS);
-	if (!fill_operand(s, name, &s->skel->bss->operands[i]))
+	if (!operand_fill(s->code, s->redact, name, &s->wire_operands[i]))
 		return diag_error(-DIAG_USAGE, "'%s' is too long, or has more than %d dots", name, WIRE_MAX_ATTRS);
 	s->operands[i].name = strdup(name);
 	if (!s->operands[i].name)
@@ -88,7 +37,7 @@ static int append(struct inspect *s, uint16_t operand)
 {
 	if (s->nwindow_operands == WIRE_MAX_OPERANDS)
 		return diag_error(-E2BIG, "these lines have too many variables: name fewer lines");
-	s->skel->bss->window_operands[s->nwindow_operands++] = operand;
+	s->window_operands[s->nwindow_operands++] = operand;
 	return 0;
 }
 
@@ -117,13 +66,13 @@ static int plan_list(struct inspect *s, const struct places_var *vars, size_t nv
 		if (!name)
 			continue;
 		/* Longer names than can be read are left out of what a line shows. */
-		if (s->opts.mode != INSPECT_VAR && !fill_operand(s, name, &(struct wire_operand){ 0 }))
+		if (s->opts.mode != INSPECT_VAR && !operand_fill(s->code, s->redact, name, &(struct wire_operand){ 0 }))
 			continue;
 		operand = operand_of(s, name);
 		if (operand < 0)
 			return operand;
 		for (size_t k = begin; k < s->nwindow_operands; k++)
-			if (s->skel->bss->window_operands[k] == operand)
+			if (s->window_operands[k] == operand)
 				name = NULL;
 		if (name && s->nwindow_operands - begin < WIRE_SNAP_ROOTS - 2 * WIRE_MAX_TESTS)
 			err = append(s, (uint16_t)operand);
@@ -152,7 +101,7 @@ static int plan_cond(struct inspect *s)
 		/* The value decides, but is not shown for that: whoever may watch the process may compare it. */
 		s->cond_operands[s->ncond_operands++] = (uint16_t)operand;
 	}
-	cond__compile(s->cond, s->cond_operands, &s->skel->bss->cond);
+	cond__compile(s->cond, s->cond_operands, &s->wire_cond);
 	return 0;
 }
 
@@ -293,9 +242,47 @@ static int plan_groups(struct inspect *s)
 			s->ngroups++;
 		s->group_of[i] = g;
 	}
+	return 0;
+}
+
+/* Whether each line can be watched by the debug registers all the time. */
+static bool fits(const struct inspect *s)
+{
+	for (size_t i = 0; i < s->places->nwindows; i++)
+		if (s->group_of[i] == SIZE_MAX)
+			return false;
+	return s->ngroups == 1;
+}
+
+/* All places are one group, which the opcode handlers see. */
+static int plan_handlers(struct inspect *s)
+{
+	s->ngroups = 1;
+	s->groups[0].nplaces = s->places->nplaces;
+	for (size_t i = 0; i < s->places->nplaces; i++)
+		s->groups[0].places[i] = (uint16_t)i;
+	for (size_t i = 0; i < s->places->nwindows; i++)
+		s->group_of[i] = 0;
+	return inspect_handlers_find(s);
+}
+
+static int plan_backend(struct inspect *s)
+{
+	bool by_name = s->opts.backend && !strcmp(s->opts.backend, "opcode");
+
+	if (s->opts.children && (by_name || (s->opts.all && !fits(s))))
+		return diag_error(-DIAG_BACKEND,
+				  "only watchpoints follow the children of a process, four places at most");
+	if (by_name || (s->opts.all && !s->opts.backend && !fits(s)))
+		return plan_handlers(s);
+	if (s->opts.all && !fits(s))
+		return diag_error(-DIAG_BACKEND,
+				  "these lines have more than four places, and watch cannot see every hit of them");
 	if (!s->ngroups)
 		return diag_error(
-			-E2BIG, "each of these lines of %s needs more than the four places that a processor can watch",
+			-E2BIG,
+			"each of these lines of %s needs more than the four places that a processor can watch; "
+			"--all watches them by other means",
 			s->name);
 	return 0;
 }
@@ -306,7 +293,7 @@ static int plan_windows(struct inspect *s)
 
 	for (size_t i = 0; i < s->places->nwindows && !err; i++) {
 		const struct places_window *w = &s->places->windows[i];
-		struct wire_window *out = &s->skel->bss->windows[i];
+		struct wire_window *out = &s->wire_windows[i];
 
 		if (s->opts.mode == INSPECT_LINE)
 			continue;
@@ -314,31 +301,28 @@ static int plan_windows(struct inspect *s)
 		if (!err)
 			err = plan_list(s, w->defs, w->ndefs, &out->after, &out->nafter);
 	}
-	for (size_t i = 0; i < s->places->nplaces; i++)
-		s->skel->bss->places[i] = (struct wire_place){
-			.addr = s->code->units + s->places->offsets[i] + 1,
-			.code = s->code->addr,
-		};
 	return err;
 }
 
-/* What the user is told of lines that cannot be watched, or not all the time. */
-static int describe(struct inspect *s)
+int inspect_describe(const struct inspect *s, char **out)
 {
 	size_t left = 0;
+	int n = 0;
 
+	*out = NULL;
 	for (size_t i = 0; i < s->places->nwindows; i++)
 		left += s->group_of[i] == SIZE_MAX;
-	if (s->ngroups == 1 && !left)
-		return 0;
-	if (asprintf(&s->watched, "%zu lines%s%s", s->places->nwindows - left,
-		     s->ngroups > 1 ? " take turns at the four debug registers" : "",
-		     left ? "; some lines need more than four places, and are not watched" : "") < 0) {
-		s->watched = NULL;
-		return diag_error(-ENOMEM, "out of memory");
-	}
-	s->header.watched = s->watched;
-	return 0;
+	if (s->handlers)
+		n = asprintf(out,
+			     "%zu instructions of the interpreter are probed, %zu of them single-stepped: each time "
+			     "that one is "
+			     "executed, in any function, costs %.2f us, a single-stepped one %.2f us",
+			     s->handlers->n, s->handlers->stepped, s->cost_ns / 1e3, s->stepped_ns / 1e3);
+	else if (s->ngroups > 1 || left)
+		n = asprintf(out, "%zu lines%s%s; --all sees every hit", s->places->nwindows - left,
+			     s->ngroups > 1 ? " take turns at the four debug registers" : "",
+			     left ? " are watched, the others need more than four places" : "");
+	return n < 0 ? -ENOMEM : 0;
 }
 
 int inspect_plan(struct inspect *s)
@@ -351,7 +335,22 @@ int inspect_plan(struct inspect *s)
 		err = plan_windows(s);
 	if (!err)
 		err = plan_groups(s);
-	return err ? err : describe(s);
+	return err ? err : plan_backend(s);
+}
+
+void inspect_fill(struct inspect *s)
+{
+	struct pylu__bss *bss = s->skel->bss;
+
+	memcpy(bss->operands, s->wire_operands, sizeof(s->wire_operands));
+	memcpy(bss->windows, s->wire_windows, sizeof(s->wire_windows));
+	memcpy(bss->window_operands, s->window_operands, sizeof(s->window_operands));
+	bss->cond = s->wire_cond;
+	for (size_t i = 0; i < s->places->nplaces; i++)
+		bss->places[i] = (struct wire_place){
+			.addr = s->code->units + s->places->offsets[i] + 1,
+			.code = s->code->addr,
+		};
 }
 
 void inspect_plan_free(struct inspect *s)

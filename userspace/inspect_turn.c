@@ -26,8 +26,7 @@ static size_t window_of(const struct places_set *set, uint32_t line)
 	return 0;
 }
 
-/* What it means to come from each place of the group, or from nowhere known, to each of its places. */
-static void fill_steps(struct inspect *s, const struct inspect_group *g)
+void inspect_fill_steps(struct inspect *s, const struct inspect_group *g)
 {
 	bool live[PLACES_MAX] = { false };
 
@@ -50,10 +49,20 @@ static void fill_steps(struct inspect *s, const struct inspect_group *g)
 		}
 }
 
-static void set_live(struct inspect *s, bool live)
+void inspect_set_live(struct inspect *s, bool live)
 {
+	uint64_t now = monotonic_ns();
+
+	if (s->live == live)
+		return;
 	__atomic_store_n(&s->skel->bss->live, live, __ATOMIC_SEQ_CST);
 	s->live = live;
+	if (live) {
+		s->turn_begin_ns = now;
+		return;
+	}
+	s->groups[s->current].live_ns += now - s->turn_begin_ns;
+	s->total_ns += now - s->turn_begin_ns;
 }
 
 int inspect_turn_begin(struct inspect *s, size_t group)
@@ -67,29 +76,24 @@ int inspect_turn_begin(struct inspect *s, size_t group)
 		addrs[i] = s->skel->bss->places[g->places[i]].addr;
 		s->skel->bss->watched[i] = (struct wire_watched){ .addr = addrs[i], .place = g->places[i] };
 	}
-	fill_steps(s, g);
+	inspect_fill_steps(s, g);
 	s->skel->bss->watch_epoch++;
-	err = watch_set__attach(s->opts.pid, addrs, g->nplaces, bpf_program__fd(s->skel->progs.watch), &s->watch);
+	err = watch_set__attach(s->opts.pid, addrs, g->nplaces, bpf_program__fd(s->skel->progs.watch), s->opts.children,
+				&s->watch);
 	if (err)
 		return err;
 	s->current = group;
-	s->turn_begin_ns = monotonic_ns();
-	s->turn_ns = (s->turn_begin_ns - begin) * TURN_ATTACHES;
+	s->turn_ns = (monotonic_ns() - begin) * TURN_ATTACHES;
 	if (s->turn_ns < TURN_MIN_NS)
 		s->turn_ns = TURN_MIN_NS;
-	set_live(s, true);
+	inspect_set_live(s, true);
 	return 0;
 }
 
 void inspect_turn_end(struct inspect *s)
 {
-	uint64_t now = monotonic_ns();
-
-	if (!s->live)
-		return;
-	set_live(s, false);
-	s->groups[s->current].live_ns += now - s->turn_begin_ns;
-	s->total_ns += now - s->turn_begin_ns;
+	if (s->skel && s->skel->bss)
+		inspect_set_live(s, false);
 	watch_set__free(s->watch);
 	s->watch = NULL;
 }
@@ -114,10 +118,10 @@ int inspect_measure(struct inspect *s)
 
 	s->skel->bss->watch_tgid = (uint32_t)getpid();
 	s->skel->bss->watched[0].addr = addr;
-	err = watch_set__attach(getpid(), &addr, 1, bpf_program__fd(s->skel->progs.watch), &set);
+	err = watch_set__attach(getpid(), &addr, 1, bpf_program__fd(s->skel->progs.watch), false, &set);
 	if (err)
 		return err;
-	set_live(s, true);
+	s->skel->bss->live = 1;
 	for (int round = 0; round < MEASURE_ROUNDS; round++) {
 		double begin = thread_ns(), spent;
 
@@ -126,7 +130,7 @@ int inspect_measure(struct inspect *s)
 		spent = (thread_ns() - begin) / MEASURE_READS;
 		least = round && spent > least ? least : spent;
 	}
-	set_live(s, false);
+	s->skel->bss->live = 0;
 	watch_set__free(set);
 	if (!s->skel->bss->seen_stats.strays)
 		return diag_error(-DIAG_NO_KERNEL,

@@ -9,23 +9,26 @@
 #include "out_json_util.h"
 #include "out_util.h"
 
-static void put_time(struct sink *out, double ns)
+/* What is less than `least` cannot be told from nothing. */
+static void put_time(struct sink *out, double ns, double least)
 {
+	const char *less = ns < least ? "<" : "";
 	char text[32];
 
+	ns = ns < least ? least : ns;
 	if (ns < 1e3)
-		snprintf(text, sizeof(text), "%.0f ns", ns);
+		snprintf(text, sizeof(text), "%s%.0f ns", less, ns);
 	else if (ns < 1e6)
-		snprintf(text, sizeof(text), "%.1f us", ns / 1e3);
+		snprintf(text, sizeof(text), "%s%.1f us", less, ns / 1e3);
 	else if (ns < 1e9)
-		snprintf(text, sizeof(text), "%.2f ms", ns / 1e6);
+		snprintf(text, sizeof(text), "%s%.2f ms", less, ns / 1e6);
 	else
-		snprintf(text, sizeof(text), "%.2f s", ns / 1e9);
+		snprintf(text, sizeof(text), "%s%.2f s", less, ns / 1e9);
 	sink__printf(out, " %10s", text);
 }
 
 /* Hits and times of lines that were watched for different shares of the time can be compared by what they would have been. */
-static void put_line(struct sink *out, const struct inspect_line *line, double whole, bool turns)
+static void put_line(struct sink *out, const struct inspect_line *line, double whole, double least, bool turns)
 {
 	sink__printf(out, "%6u", line->line);
 	if (line->share <= 0) {
@@ -33,8 +36,8 @@ static void put_line(struct sink *out, const struct inspect_line *line, double w
 	} else {
 		sink__printf(out, "  %12llu", (unsigned long long)line->hits);
 		if (line->timed) {
-			put_time(out, (double)line->total_ns);
-			put_time(out, (double)line->total_ns / (double)line->timed);
+			put_time(out, (double)line->total_ns, least * (double)line->timed);
+			put_time(out, (double)line->total_ns / (double)line->timed, least);
 		} else {
 			sink__printf(out, " %10s %10s", "-", "-");
 		}
@@ -71,7 +74,7 @@ int out_lines__text(const void *what, FILE *f, const struct out_options *opts)
 	sink__printf(&out, "%6s  %12s %10s %10s %7s%s  %s\n", "line", "hits", "total", "per hit", "share",
 		     turns ? " watched" : "", "source");
 	for (size_t i = 0; i < r->nlines; i++)
-		put_line(&out, &r->lines[i], whole, turns);
+		put_line(&out, &r->lines[i], whole, r->header->cost_ns / 4, turns);
 	if (turns)
 		sink__puts(&out,
 			   "hits and times are those seen while a line was watched; `watched` is how much of the time "

@@ -189,6 +189,32 @@ static bool is_confusing(struct walk *w, const struct line_units *l, const uint8
 	return false;
 }
 
+/*
+ * The start of the function, for a frame that begins to be told from one that goes on. Not its very first instruction,
+ * from 3.11 on, when the frame is not always the thread's current one yet.
+ *
+ * A loop may lead to what is taken instead. With `loops` what leads there is taken too: then a frame that comes from
+ * there is one that goes on.
+ */
+static void take_start(const struct places_flow *flow, struct line_units *l, bool loops)
+{
+	bool first = flow->traits[0] & PYCODE_RESUME;
+
+	for (uint32_t e = flow->first[flow->n]; e < flow->first[flow->n + 1]; e++) {
+		uint32_t unit = flow->edges[e].to + (first && !flow->edges[e].to);
+
+		if (unit >= flow->n)
+			continue;
+		line_units__take(l, unit);
+		for (uint32_t i = 0; loops && i < flow->n; i++) {
+			for (uint32_t k = flow->first[i]; flow->reached[i] && k < flow->first[i + 1]; k++) {
+				if (flow->edges[k].to == unit && !(flow->traits[i] & PYCODE_RESUME))
+					line_units__take(l, i);
+			}
+		}
+	}
+}
+
 /* Adds the start of the function where it is needed. */
 static int add_start(const struct places_flow *flow, struct line_units *l)
 {
@@ -196,13 +222,12 @@ static int add_start(const struct places_flow *flow, struct line_units *l)
 	struct walk w;
 	int err = walk__init(&w, flow, l->taken);
 
-	if (!err && from_start) {
+	for (int step = 0; !err && from_start && step < 2; step++) {
+		walk__clear(&w);
 		walk__from(&w, flow->n);
 		memcpy(from_start, w.by, flow->n + 1);
-		if (is_confusing(&w, l, from_start)) {
-			for (uint32_t e = flow->first[flow->n]; e < flow->first[flow->n + 1]; e++)
-				line_units__take(l, flow->edges[e].to);
-		}
+		if (is_confusing(&w, l, from_start))
+			take_start(flow, l, step);
 	}
 	err = from_start ? err : -ENOMEM;
 	walk__free(&w);
@@ -294,16 +319,54 @@ static int place_of(struct places_set *set, uint32_t unit)
 	return (int)set->nplaces++;
 }
 
-/* Whether settrace does not always tell of the line when it comes from outside it to a unit (3.8 and 3.9). */
-static bool is_mixed(const struct places_flow *flow, const struct line_units *l, uint32_t unit)
+/* What a frame can have come to without having entered the line, although it was outside it: settrace does not tell of
+ * all jumps (3.8, 3.9). */
+static void find_mixed(const struct places_flow *flow, const struct line_units *l, bool *mixed)
 {
+	bool more = true;
+
 	for (uint32_t i = 0; i < flow->n; i++) {
 		for (uint32_t e = flow->first[i]; flow->reached[i] && e < flow->first[i + 1]; e++) {
-			if (flow->edges[e].to == unit && !flow->edges[e].event && !l->inside[i])
-				return true;
+			if (!flow->edges[e].event && l->inside[flow->edges[e].to] && !l->inside[i])
+				mixed[flow->edges[e].to] = true;
 		}
 	}
-	return false;
+	while (more) {
+		more = false;
+		for (uint32_t i = 0; i < flow->n; i++) {
+			for (uint32_t e = flow->first[i]; mixed[i] && e < flow->first[i + 1]; e++) {
+				uint32_t to = flow->edges[e].to;
+
+				if (flow->edges[e].event || !l->inside[to] || mixed[to])
+					continue;
+				mixed[to] = more = true;
+			}
+		}
+	}
+}
+
+/* What is known of a frame that stands at a place, for those in a line that is selected: whichever line asked for them. */
+static int know_places(struct places_set *set, uint32_t line)
+{
+	const struct places_flow *flow = set->flow;
+	uint32_t *todo = calloc(flow->n + 1, sizeof(*todo));
+	bool *mixed = calloc(flow->n + 1, sizeof(*mixed));
+	struct line_units l;
+	int err = line_units__init(&l, flow);
+
+	if (!err && todo && mixed) {
+		find_inside(flow, line, &l, todo);
+		find_mixed(flow, &l, mixed);
+		for (size_t i = 0; i < set->nplaces; i++) {
+			set->inside[i] |= l.inside[set->units[i]];
+			set->mixed[i] |= mixed[set->units[i]];
+		}
+	}
+	err = todo && mixed ? err : -ENOMEM;
+	line_units__free(&l);
+	free(todo);
+	free(mixed);
+	return err;
 }
 
 static int add_window(struct places_set *set, const struct pycode *code, uint32_t line, bool pauses)
@@ -328,10 +391,6 @@ static int add_window(struct places_set *set, const struct pycode *code, uint32_
 			continue;
 		}
 		window->places[window->nplaces++] = (uint16_t)place;
-		if (l.inside[l.units[i]]) {
-			set->inside[place] = true;
-			set->mixed[place] = is_mixed(set->flow, &l, l.units[i]);
-		}
 	}
 	line_units__free(&l);
 	return err ? err : places_vars(code, set->flow, line, window);
@@ -348,6 +407,8 @@ static int add_windows(struct places_set *set, const struct pycode *code, const 
 		return -ENOMEM;
 	for (size_t i = 0; !err && i < n; i++)
 		err = add_window(set, code, lines[i], pauses);
+	for (size_t i = 0; !err && i < n; i++)
+		err = know_places(set, lines[i]);
 	return err;
 }
 

@@ -45,7 +45,23 @@ static int load_programs(struct pylu *skel)
 	return 0;
 }
 
-int programs__load(struct pylu **out, bool *multi)
+/* What is not to be used takes no memory. */
+static void leave_out_events(struct pylu *skel)
+{
+	bpf_map__set_max_entries(skel->maps.seen_events, (uint32_t)sysconf(_SC_PAGESIZE));
+	bpf_map__set_max_entries(skel->maps.seen_scratch, 1);
+	bpf_map__set_max_entries(skel->maps.trace_funcs, 1);
+}
+
+/* Which programs a kind of session needs. */
+static bool is_needed(const struct pylu *skel, const struct bpf_program *prog, enum programs_kind kind)
+{
+	if (kind == PROGRAMS_WATCH)
+		return prog == skel->progs.watch;
+	return prog != skel->progs.watch && (prog != skel->progs.handler || kind == PROGRAMS_HANDLERS);
+}
+
+int programs__load(enum programs_kind kind, struct pylu **out, bool *multi)
 {
 	struct bpf_program *prog;
 	int err;
@@ -55,24 +71,16 @@ int programs__load(struct pylu **out, bool *multi)
 	err = open_programs(out);
 	if (err)
 		return err;
-	*multi = probe_multi_supported();
-	if (*multi)
-		bpf_object__for_each_program(prog, (*out)->obj) if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+	*multi = kind != PROGRAMS_WATCH && probe_multi_supported();
+	bpf_object__for_each_program(prog, (*out)->obj)
+	{
+		bpf_program__set_autoload(prog, is_needed(*out, prog, kind));
+		if (*multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_expected_attach_type(prog, PROBE_ATTACH_TYPE_MULTI);
-	bpf_program__set_autoload((*out)->progs.watch, false);
-	return load_programs(*out);
-}
-
-int programs__load_places(struct pylu **out)
-{
-	struct bpf_program *prog;
-	int err;
-
-	*out = NULL;
-	err = open_programs(out);
-	if (err)
-		return err;
-	bpf_object__for_each_program(prog, (*out)->obj) bpf_program__set_autoload(prog, prog == (*out)->progs.watch);
+	}
+	(*out)->rodata->may_trace = kind == PROGRAMS_TRACE;
+	if (kind == PROGRAMS_COUNT)
+		leave_out_events(*out);
 	return load_programs(*out);
 }
 

@@ -110,6 +110,14 @@ bool seen_record__valid(const void *data, size_t size)
 			       event.nstack * sizeof(struct wire_stack_entry) + event.nbytes;
 }
 
+const struct wire_root *seen_record__roots(const void *data)
+{
+	struct record r;
+
+	take_apart(data, &r);
+	return r.roots;
+}
+
 static struct thread_name *thread_entry(struct seen_decoder *d, pid_t tid)
 {
 	struct thread_name *bigger;
@@ -127,6 +135,15 @@ static struct thread_name *thread_entry(struct seen_decoder *d, pid_t tid)
 	return &d->threads[d->nthreads++];
 }
 
+/* The kernel's name of a thread; of the first one Python's, which it has also where `threading` was not imported. */
+static bool first_name(const struct seen_decoder *d, pid_t tid, char *name, size_t size)
+{
+	if (tid != d->source.pid)
+		return !target_thread_comm(d->source.pid, tid, name, size);
+	snprintf(name, size, "MainThread");
+	return true;
+}
+
 /* Python's name of a thread, else the kernel's, else NULL. */
 static const char *thread_name(struct seen_decoder *d, pid_t tid, bool *shared)
 {
@@ -137,7 +154,7 @@ static const char *thread_name(struct seen_decoder *d, pid_t tid, bool *shared)
 		return NULL;
 	if (!t->from_python && t->tries++ < THREAD_TRIES) {
 		t->from_python = !pyobj__thread_name(d->source.reader, tid, name, sizeof(name));
-		if (t->from_python || (!t->name && !target_thread_comm(d->source.pid, tid, name, sizeof(name)))) {
+		if (t->from_python || (!t->name && first_name(d, tid, name, sizeof(name)))) {
 			free(t->name);
 			t->name = strdup(name);
 		}

@@ -15,6 +15,7 @@ struct pycode;
 struct pyobj_reader;
 struct redact;
 struct wire_limits;
+struct wire_root;
 
 /* Decodes the events of one process, or one interpreter; keeps what it learns of its code and types. */
 struct seen_decoder;
@@ -37,6 +38,9 @@ void seen_decoder__free(struct seen_decoder *d);
 
 /* Whether `size` bytes are a record as the programs send them. */
 bool seen_record__valid(const void *record, size_t size);
+
+/* The roots of a valid record: the values of the event that is made of it, in the same order, unless it tells of an end. */
+const struct wire_root *seen_record__roots(const void *record);
 
 /* Decodes a valid record. What is in *out is the decoder's until the next event. out->line of a place, and out->source, are
  * the caller's to fill in; out->undecided says whether the condition is still to be decided. 0 or -ENOMEM, reported. */

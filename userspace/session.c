@@ -97,7 +97,7 @@ int session__new(const struct session_options *opts, struct session **out)
 	s->opts = *opts;
 	err = pattern_set__parse(opts->patterns, opts->npatterns, &s->patterns);
 	if (!err)
-		err = programs__load(&s->skel, &s->multi);
+		err = programs__load(opts->trace ? PROGRAMS_TRACE : PROGRAMS_COUNT, &s->skel, &s->multi);
 	if (!err)
 		err = measure_cost(s);
 	if (!err && opts->trace)
@@ -149,6 +149,8 @@ int session__attach(struct session *s)
 		session_trace_begin(s);
 	s->live_ns = s->last_check_ns = monotonic_ns();
 	__atomic_store_n(&s->skel->bss->live, 1, __ATOMIC_SEQ_CST);
+	if (s->trace)
+		session_trace_preload(s);
 	diag_debug("attached in %.1f ms", (double)(s->live_ns - begin) / 1e6);
 	return 0;
 }

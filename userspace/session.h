@@ -26,6 +26,7 @@ struct session_trace {
 	uint32_t stack;		      /* callers that are told, at most */
 	uint32_t rate;		      /* calls a second and process; 0: no limit */
 	uint32_t count;		      /* calls; 0: no limit */
+	const char *when;	      /* a condition on a call's variables at its start (see cond.h), or NULL */
 	const struct redact *redact;  /* NULL: nothing is masked; must outlive the session */
 	/* Gets each event, in the order in which they happened. Not 0: no more is wanted, and session__poll returns it. */
 	int (*event)(const struct seen_event *event, void *ctx);

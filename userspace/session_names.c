@@ -43,6 +43,14 @@ struct session_func *session_func(struct session *s, uint32_t id)
 	return &s->funcs[id];
 }
 
+void session_func_name(struct session_func *func, const char *module, const char *qualname, const char *file)
+{
+	func->module = strdup(module);
+	func->qualname = strdup(qualname);
+	func->file = strdup(file);
+	func->known = func->module && func->qualname && func->file;
+}
+
 /* What a code object is called. */
 struct names {
 	char module[NAME_BYTES], qualname[NAME_BYTES], file[NAME_BYTES];
@@ -196,18 +204,17 @@ static bool decide(struct session *s, const struct wire_event_code *event, bool 
 	if (named == NAMED_UNSURE && !matched)
 		return true;
 	func->slot = event->slot;
-	func->module = strdup(n.module);
-	func->qualname = strdup(n.qualname);
-	func->file = strdup(n.file);
 	func->line = event->line;
 	func->generator = event->flags & WIRE_CO_GENERATORS;
-	func->known = func->module && func->qualname && func->file;
+	session_func_name(func, n.module, n.qualname, n.file);
 	if (!func->known)
 		return true;
 	func->matched = matched;
 	s->nmatched += matched && !proc->trial;
 	if (func->matched && func->generator)
 		s->builds[proc->build].wants_yields = true;
+	if (func->matched && s->trace && !proc->trial)
+		session_trace_function(s, proc, event->func, event->code, event->globals);
 	__atomic_fetch_or(&s->skel->bss->func_state[event->func], func->matched ? WIRE_FUNC_MATCH : WIRE_FUNC_NOMATCH,
 			  __ATOMIC_RELAXED);
 	return true;

@@ -126,6 +126,8 @@ struct session_func *session_func(struct session *s, uint32_t id);
 /* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
 bool session_code_lives(const struct session *s, const struct wire_event_code *event);
 
+/* Names a function that had no name; known unless memory ran out. */
+void session_func_name(struct session_func *func, const char *module, const char *qualname, const char *file);
 /* Whether a code object waits for its name: it may turn out to match or not. */
 bool session_func_pending(const struct session *s, uint32_t id);
 
@@ -134,6 +136,10 @@ bool session_func_pending(const struct session *s, uint32_t id);
 int session_trace_new(struct session *s);
 /* From now on calls are told. */
 void session_trace_begin(struct session *s);
+/* Decides about what is loaded now, so that nothing need be decided at the first calls. After the session went live. */
+void session_trace_preload(struct session *s);
+/* Tells the programs what they need to know of a function that matches, before they know that it does. */
+void session_trace_function(struct session *s, struct session_proc *proc, uint32_t id, uint64_t code, uint64_t globals);
 /* Waits until there is something to read, for at most `timeout_ms`. 0, or a negative errno. */
 int session_trace_wait(struct session *s, int timeout_ms);
 /* Hands on what was told. 0 when nothing is left for now, 1 when there is more, what the receiver returned, or a code that

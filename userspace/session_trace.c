@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "addrmap.h"
+#include "cond.h"
 #include "diag.h"
+#include "seen.h"
 #include "pyobj.h"
 #include "seen_decode.h"
-#include "session_priv.h"
+#include "session_trace_priv.h"
 #include "target.h"
 #include "value.h"
 
@@ -21,24 +22,13 @@
 #define HELD_MAX 65536 /* records that wait for a function's name */
 #define HELD_BYTES (64 << 20)
 
-struct held {
-	size_t size;
-	void *data; /* owned */
-};
+/* The name of an operand: each set has the condition's variables in their order. */
+static const char *operand_name(uint16_t index, void *ctx)
+{
+	const struct trace *t = ctx;
 
-struct trace {
-	struct ring_buffer *ring;
-	struct wire_limits limits;
-	int64_t realtime_ns;
-	/* Frames whose call was shown and has not ended: frame | slot << 48 -> the lower half of the call's number; 0: none. */
-	struct addrmap open;
-	size_t nopen;
-	/* What came behind the first record that cannot be decided about yet. */
-	struct held *held;
-	size_t nheld, first, held_bytes;
-	unsigned budget;
-	uint64_t calls, events, lost, unmatched, unreadable;
-};
+	return t->ncond ? t->cond_names[index % t->ncond] : NULL;
+}
 
 static int64_t realtime_offset(void)
 {
@@ -48,7 +38,7 @@ static int64_t realtime_offset(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec - (int64_t)monotonic_ns();
 }
 
-static struct seen_decoder *decoder_of(struct session *s, struct session_proc *proc)
+struct seen_decoder *session_trace_decoder(struct session *s, struct session_proc *proc)
 {
 	struct seen_source source = {
 		.reader = proc->reader,
@@ -57,6 +47,8 @@ static struct seen_decoder *decoder_of(struct session *s, struct session_proc *p
 		.limits = &s->trace->limits,
 		.redact = s->opts.trace->redact,
 		.realtime_ns = s->trace->realtime_ns,
+		.operand_name = operand_name,
+		.ctx = s->trace,
 	};
 	const struct wire_proc *wire = &s->skel->bss->procs[proc->slot & (WIRE_MAX_PROCS - 1)];
 
@@ -104,6 +96,39 @@ static bool is_shown(struct trace *t, const struct wire_event_seen *event)
 	return true;
 }
 
+/* Whether a parameter is the variable `name`, without the stars of *args. */
+static bool is_called(const struct seen_value *value, const char *name)
+{
+	return value->name && !strcmp(value->name + strspn(value->name, "*"), name);
+}
+
+/* The condition of a start that the programs could not decide: 1 it holds, 0 it does not, -1 it cannot be told. What they
+ * read for it stands behind the parameters, and is taken off the event. Of functions that they did not know yet nothing was
+ * read: there the parameters have to do. */
+static int decide(const struct trace *t, const struct wire_root *roots, struct seen_event *event)
+{
+	const struct value *values[2 * WIRE_MAX_TESTS] = { NULL };
+	size_t n = event->nvalues, all = n;
+
+	while (n && !(roots[n - 1].operand & WIRE_ROOT_ARG))
+		n--;
+	event->nvalues = n;
+	for (size_t i = 0; i < t->ncond; i++) {
+		size_t at = n + i;
+
+		if (all - n < t->ncond)
+			for (at = 0; at < n && !is_called(&event->values[at], t->cond_names[i]);)
+				at++;
+		if (at >= (all - n < t->ncond ? n : all))
+			return -1;
+		if (roots[at].status == WIRE_ROOT_VALUE)
+			values[i] = event->values[at].value;
+		else if (roots[at].status != WIRE_ROOT_UNBOUND && roots[at].status != WIRE_ROOT_MISSING)
+			return -1;
+	}
+	return cond__eval(t->cond, values);
+}
+
 static bool enough(const struct session *s)
 {
 	return s->opts.trace->count && s->trace->calls >= s->opts.trace->count;
@@ -120,18 +145,25 @@ static int show(struct session *s, const struct session_func *func, const void *
 
 	memcpy(&wire, record, sizeof(wire));
 	proc = session_proc(s, wire.slot);
-	d = proc ? decoder_of(s, proc) : NULL;
+	d = proc ? session_trace_decoder(s, proc) : NULL;
 	if (!d) {
 		t->lost++;
 		return 0;
 	}
-	if (wire.kind == WIRE_SEEN_CALL && enough(s))
-		return 0;
-	if (!is_shown(t, &wire))
+	if (wire.kind == WIRE_SEEN_CALL ? enough(s) : !is_shown(t, &wire))
 		return 0;
 	err = seen_decoder__decode(d, record, &event);
 	if (err)
 		return err;
+	if (event.undecided) {
+		err = decide(t, seen_record__roots(record), &event);
+		t->unmatched += !err;
+		if (!err)
+			return 0;
+		event.undecided = err < 0;
+	}
+	if (wire.kind == WIRE_SEEN_CALL)
+		is_shown(t, &wire);
 	name_function(func, &event);
 	t->events++;
 	for (size_t i = 0; i < event.nvalues; i++)
@@ -247,10 +279,21 @@ int session_trace_new(struct session *s)
 {
 	const struct session_trace *opts = s->opts.trace;
 	struct trace *t = calloc(1, sizeof(*t));
+	uint16_t operands[2 * WIRE_MAX_TESTS];
+	int err;
 
 	if (!t)
 		return diag_error(-ENOMEM, "out of memory");
 	s->trace = t;
+	err = opts->when ? cond__parse(opts->when, &t->cond) : 0;
+	if (err)
+		return err == -ENOMEM ? diag_error(err, "out of memory") : err;
+	if (t->cond) {
+		t->ncond = cond__operands(t->cond, &t->cond_names);
+		for (size_t i = 0; i < t->ncond; i++)
+			operands[i] = (uint16_t)i;
+		cond__compile(t->cond, operands, &s->skel->bss->cond);
+	}
 	t->limits = (struct wire_limits){ opts->depth, opts->items, opts->chars };
 	t->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.seen_events), on_record, s, NULL);
 	if (!t->ring)
@@ -303,6 +346,7 @@ void session_trace_free(struct session *s)
 	for (size_t i = t->first; i < t->nheld; i++)
 		free(t->held[i].data);
 	free(t->held);
+	cond__free(t->cond);
 	addrmap__clear(&t->open);
 	ring_buffer__free(t->ring);
 	free(t);

@@ -17,6 +17,7 @@
 #define PATHS_MAX 64	/* branches that are still to be followed */
 #define PASSED_MAX 1024 /* instructions on the way to a second half */
 #define SECONDS_MAX 8	/* places in a handler where its second half begins */
+#define MERGE_MAX 16	/* instructions with which a handler leads on to another */
 #define UNIT 2		/* bytes of a code unit: opcode, argument */
 
 /* A place in a handler, and what is known there. */
@@ -41,14 +42,38 @@ static bool is_among(const struct spots *spots, uint64_t addr)
 
 /* ---- the site on the straight line from a spot ---- */
 
-/* Whether a jump, or an opcode's dispatch, leads into (from, to]. */
+/* Whether dispatches lead to `at`. */
+static bool is_start(const struct finder *f, uint64_t at)
+{
+	for (int op = 0; op < 256; op++)
+		if (f->table[op] == at || f->other[op] == at)
+			return true;
+	return false;
+}
+
+/* Where the handlers of two opcodes become one: the start of the other one, to which that at `at` only leads on. Else `at`. */
+static uint64_t merged_start(struct finder *f, uint64_t at)
+{
+	uint64_t start = at;
+	struct insn insn;
+
+	for (int i = 0; i < MERGE_MAX && !site_decode(f, at, &insn); i++) {
+		if (insn.flow != INSN_JMP && (insn.flow != INSN_NEXT || insn.emulated))
+			break;
+		at = insn.flow == INSN_JMP ? insn.target : at + insn.len;
+		start = is_start(f, at) ? at : start;
+	}
+	return start;
+}
+
+/* Whether a jump, or a dispatch, leads into (from, to]. */
 static bool is_entered(const struct finder *f, uint64_t from, uint64_t to)
 {
 	for (size_t i = 0; i < f->njumps; i++)
 		if (f->jumps[2 * i + 1] > from && f->jumps[2 * i + 1] <= to)
 			return true;
 	for (int op = 0; op < 256; op++)
-		if (f->table[op] > from && f->table[op] <= to)
+		if ((f->table[op] > from && f->table[op] <= to) || (f->other[op] > from && f->other[op] <= to))
 			return true;
 	return false;
 }
@@ -235,8 +260,7 @@ static void find_seconds(struct finder *f, uint64_t start, struct spots *out)
 
 /* ---- opcodes and their forms ---- */
 
-/* The opcode that the compiler emits for a form, instrumented ones among them; -1 for what stands for any opcode. */
-static int base_of(const struct opmap *opmap, int op)
+int site_handlers__base(const struct opmap *opmap, uint8_t op)
 {
 	const char *name = opmap->names[op];
 
@@ -257,14 +281,14 @@ static int second_of(const struct opmap *opmap, int op)
 	const char *second = strstr(opmap->names[op], "__");
 	int number = second ? opmap__number(opmap, second + 2) : -1;
 
-	return number < 0 ? -1 : base_of(opmap, number);
+	return number < 0 ? -1 : site_handlers__base(opmap, (uint8_t)number);
 }
 
 /*
- * When an instruction specialises itself and runs again. 3.11: the _ADAPTIVE forms, with a counter of 0 (Python/ceval.c).
- * 3.12: also the other forms, where they do not fit, with 0 in the upper twelve bits (ADAPTIVE_BACKOFF_BITS of
- * Include/internal/pycore_code.h); later below UNREACHABLE_BACKOFF of Include/internal/pycore_backoff.h. JUMP_BACKWARD from
- * 3.14 on: always, for it becomes another form. Instrumented ones never: they stop the counter first.
+ * When an instruction is specialised and runs again. 3.11: the _ADAPTIVE forms (the others run again in their basic form where
+ * they miss: `miss` in Python/ceval.c). 3.12 on: all forms, at their first execution or a miss. The counter has then 0 in its upper twelve bits (ADAPTIVE_BACKOFF_BITS of Include/internal/pycore_code.h), and from 3.13 on
+ * is below UNREACHABLE_BACKOFF of Include/internal/pycore_backoff.h. JUMP_BACKWARD from 3.14 on: always, for it becomes another
+ * form. Instrumented ones never: they stop the counter first.
  */
 static void set_repeats(const struct opmap *opmap, struct site_handler *h)
 {
@@ -282,7 +306,8 @@ static void set_repeats(const struct opmap *opmap, struct site_handler *h)
 		return;
 	}
 	h->repeats = opmap->minor > 11 || strstr(name, "_ADAPTIVE");
-	h->counter_below = opmap->minor == 11 ? 1 : opmap->minor == 12 ? 16 : opmap->minor < 15 ? 15 : 7;
+	h->misses = opmap->minor == 11 && is_form && !h->repeats;
+	h->counter_below = opmap->minor < 13 ? 16 : opmap->minor < 15 ? 15 : 7;
 }
 
 static int add(struct finder *f, struct site_handlers *out, const struct spot *start, const struct spots *stops, int op,
@@ -314,11 +339,11 @@ static int add(struct finder *f, struct site_handlers *out, const struct spot *s
 	return 0;
 }
 
-/* The sites in one opcode's handler. */
-static int add_handler(struct finder *f, struct site_handlers *out, int op, const bool *wanted)
+/* The sites in the handler of an opcode that starts at `at`. */
+static int add_handler(struct finder *f, struct site_handlers *out, int op, uint64_t at, const bool *wanted)
 {
-	struct spot start = { .addr = f->table[op], .instr_reg = f->instr_reg, .instr_by = f->instr_by };
-	int base = base_of(f->opmap, op), second = second_of(f->opmap, op), err = 0;
+	struct spot start = { .addr = merged_start(f, at), .instr_reg = f->instr_reg, .instr_by = f->instr_by };
+	int base = site_handlers__base(f->opmap, (uint8_t)op), second = second_of(f->opmap, op), err = 0;
 	bool first = base >= 0 && wanted[base];
 	struct spots seconds = { .n = 0 }, none = { .n = 0 };
 
@@ -348,9 +373,16 @@ static int find(struct finder *f, const bool *wanted, struct site_handlers *out)
 				  "the register that points to the running instruction was not found in build %s",
 				  elf_file__build_id(f->elf));
 	err = site_collect_jumps(f);
-	for (int op = 0; op < 256 && !err; op++)
-		if (f->opmap->names[op])
-			err = add_handler(f, out, op, wanted);
+	/* To 3.10 a frame's first instruction, and all while it is traced, are dispatched by a switch. */
+	if (!err && f->layout->frame_instr == OFF_NONE)
+		err = site_find_other(f);
+	for (int op = 0; op < 256 && !err; op++) {
+		if (!f->opmap->names[op])
+			continue;
+		err = add_handler(f, out, op, f->table[op], wanted);
+		if (!err && f->other[op])
+			err = add_handler(f, out, op, f->other[op], wanted);
+	}
 	return err;
 }
 
@@ -364,7 +396,7 @@ int site_set__find_handlers(const struct elf_file *elf, const struct layout *lay
 
 	*out = (struct site_handlers){ .n = 0 };
 	for (size_t i = 0; i < nops; i++) {
-		if (!opmap->names[ops[i]] || base_of(opmap, ops[i]) != ops[i])
+		if (!opmap->names[ops[i]] || site_handlers__base(opmap, ops[i]) != ops[i])
 			return diag_error(-EINVAL, "opcode %u of Python %u.%u cannot be watched", ops[i], opmap->major,
 					  opmap->minor);
 		wanted[ops[i]] = true;

@@ -29,12 +29,14 @@ struct site_handler {
 	uint8_t instr_reg; /* processor's register number: it and instr_by are the address of the executed unit */
 	int32_t instr_by;
 	/*
-	 * What specialises itself now and then runs again at once, in another form or the same, and its unit is seen twice.
-	 * That happened where the unit was seen at a site that `repeats` with a counter, the two bytes behind it, below
-	 * counter_below, and is then seen, `counted`, with one that is not; both times with the opcode `op` in it. The
-	 * second time is not to be taken for an execution.
+	 * What is specialised, or misses what it is specialised for, now and then runs again at once, in another form or the
+	 * same, and its unit is seen twice. The second time is not to be taken for an execution. It is `counted`, and told by
+	 * the counter, which is the two bytes behind the unit:
+	 * - it is not below counter_below, and was at the last site, which `repeats`, both times with `op` in the unit;
+	 * - or (3.11) there is another opcode in the unit than `op`, and the counter has changed since the last site, which
+	 *   `misses`.
 	 */
-	bool counted, repeats;
+	bool counted, repeats, misses;
 	uint32_t counter_below;
 };
 
@@ -43,6 +45,10 @@ struct site_handlers {
 	size_t n;
 	size_t stepped; /* of them, those that the kernel single-steps */
 };
+
+/* The opcode that the compiler emits, of which `op` is a form at run time, instrumented ones among them; of a superinstruction
+ * that of its first half. -1 for what stands for any opcode, or for a compiled trace. */
+int site_handlers__base(const struct opmap *opmap, uint8_t op);
 
 /* Finds the sites of some base opcodes. 0, or a code that was reported: -DIAG_NO_SITE, -DIAG_UNSUPPORTED as in
  * site_set__find; -EINVAL for a number that is no base opcode, or stands for a compiled trace. */

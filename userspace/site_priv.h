@@ -25,6 +25,7 @@ struct finder {
 	struct insn_decoder *decoder;
 	struct site_set *set;
 	uint64_t table[256];
+	uint64_t other[256];  /* to 3.10: where a switch leads that serves where the table does not, else 0 */
 	uint8_t frame_reg;    /* at every handler's start */
 	unsigned ncandidates; /* tables of the right shape that were looked at */
 	bool switches;	      /* a table of a switch over opcodes was found */
@@ -93,6 +94,9 @@ int site_straight(struct finder *f, enum site_kind kind, const char *what, uint6
 /* site_table.c: finds the dispatch table, what kind of one it is, and the register that holds the frame at every
  * handler's start. 0, or a code that was reported. */
 int site_find_table(struct finder *f);
+
+/* site_table.c: fills in `other`, once the dispatch table is known. 0, or a code that was reported. */
+int site_find_other(struct finder *f);
 
 /* site_frame.c: the sites of Python up to 3.10. 0, or a code that was reported. */
 int site_find_frame(struct finder *f);

@@ -15,6 +15,7 @@
 
 #define GOTOS_MIN 20	  /* handlers that refer to the table: fewer are a switch's */
 #define CANDIDATES_MAX 32 /* tables of the right shape that are looked at: debug builds have a few */
+#define OTHERS_MAX 32	  /* handlers to which a switch leads by a way of their own */
 #define TABLE_MIN 512	  /* bytes of a section in which one may lie */
 
 /* Whether 256 words are a dispatch table: all code, and exactly the unused opcodes' slots hold one shared address. */
@@ -230,4 +231,53 @@ int site_find_table(struct finder *f)
 				  f->set->ntables ? "more than one" : "no", f->opmap->major, f->opmap->minor,
 				  elf_file__build_id(f->elf));
 	return 0;
+}
+
+/* A table of a switch at `at`, of 32-bit distances from itself or of addresses: it leads nearly everywhere that the dispatch table
+ * leads to. */
+static bool is_other(struct finder *f, const struct elf_section *sec, uint64_t at, bool relative)
+{
+	unsigned size = relative ? 4 : 8, same = 0, others = 0;
+	int top = 255;
+
+	while (top > 0 && !f->opmap->names[top])
+		top--;
+	if (at == f->set->table || at - sec->addr + size * (uint64_t)(top + 1) > sec->size)
+		return false;
+	for (int op = 0; op <= top; op++) {
+		uint64_t word = 0;
+		int32_t distance;
+
+		if (!f->opmap->names[op])
+			continue;
+		if (relative) {
+			memcpy(&distance, sec->data + (at - sec->addr) + 4 * (uint64_t)op, sizeof(distance));
+			word = at + (uint64_t)(int64_t)distance;
+		} else if (elf_file__word(f->elf, at + 8 * (uint64_t)op, &word)) {
+			return false;
+		}
+		if (word != f->table[op] && (++others > OTHERS_MAX || !elf_file__is_code(f->elf, word)))
+			return false;
+		same += word == f->table[op];
+		f->other[op] = word;
+	}
+	return same > 90;
+}
+
+int site_find_other(struct finder *f)
+{
+	size_t n = elf_file__section_count(f->elf);
+	struct elf_section sec;
+	uint64_t searched = 0;
+
+	for (size_t i = 0; i < n && searched < SITE_DATA_MAX; i++) {
+		if (!holds_data(f, i, &sec))
+			continue;
+		searched += sec.size;
+		for (uint64_t at = (sec.addr + 3) & ~3ULL; at - sec.addr < sec.size; at += 4)
+			if (is_other(f, &sec, at, true) || (!(at % 8) && is_other(f, &sec, at, false)))
+				return 0;
+	}
+	return diag_error(-DIAG_NO_SITE, "the switch over the opcodes of Python %u.%u was not found in build %s",
+			  f->opmap->major, f->opmap->minor, elf_file__build_id(f->elf));
 }

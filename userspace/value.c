@@ -395,3 +395,13 @@ int value__truth(const struct value *v)
 {
 	return v->truth;
 }
+
+bool value__is_definition(const struct value *v)
+{
+	static const char *const types[] = { "function", "builtin_function_or_method", "type", "module" };
+
+	for (size_t i = 0; v->kind == V_WORD && v->type && i < sizeof(types) / sizeof(types[0]); i++)
+		if (!strcmp(v->type, types[i]))
+			return true;
+	return false;
+}

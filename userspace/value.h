@@ -50,6 +50,9 @@ json_t *value__json(const struct value *v);
 /* How many parts of it could not be read. */
 size_t value__unreadable(const struct value *v);
 
+/* Whether it is a function, a class or a module: what a program's text defines, rather than its data. */
+bool value__is_definition(const struct value *v);
+
 /* For conditions. */
 enum value_class {
 	VALUE_NONE,

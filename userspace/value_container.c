@@ -105,19 +105,13 @@ struct value *decode_sequence(struct decoding *g, uint64_t obj, const struct val
 	return v;
 }
 
-/* Entries of a keys table. */
-struct keys_view {
-	uint64_t entries, count;
-	unsigned entry_size, key;
-};
-
 /* What instances share stands in the process as it stood at the event: names, in an order that only grows. */
 static bool read_keys(const struct decoding *g, uint64_t addr, void *buf, size_t len, bool shared)
 {
 	return peek(g, addr, 0, buf, len) || (shared && !pyobj__read(g->d->reader, addr, buf, len));
 }
 
-static bool open_keys(const struct decoding *g, uint64_t keys, bool shared, struct keys_view *view)
+bool decode_open_keys(const struct decoding *g, uint64_t keys, bool shared, struct keys_view *view)
 {
 	const struct layout *lay = g->lay;
 	uint64_t slots, index_bytes, usable;
@@ -140,7 +134,7 @@ static bool open_keys(const struct decoding *g, uint64_t keys, bool shared, stru
 	}
 	usable = (slots << 1) / 3;
 	view->entries = keys + (uint64_t)lay->keys_indices + index_bytes;
-	view->key = view->entry_size - 16; /* behind the hash, where there is one */
+	view->key = view->entry_size - 16;
 	view->count = field_u64(head, lay->keys_nentries);
 	if (view->count > usable)
 		view->count = usable;
@@ -198,7 +192,7 @@ enum snapshot_state decode_pairs(struct decoding *g, const struct pair_source *f
 	struct keys_view view;
 	uint64_t n;
 
-	if (!open_keys(g, from->keys, from->values != 0, &view))
+	if (!decode_open_keys(g, from->keys, from->values != 0, &view))
 		return snapshot__state(g->s, from->keys);
 	n = from->order && from->norder < view.count ? from->norder : view.count;
 	for (uint64_t k = 0; k < n; k++) {

@@ -16,18 +16,23 @@ struct attr {
 };
 
 struct attrs {
-	struct attr *list;
-	size_t n;
+	struct attr *list; /* owned */
+	size_t n, cap;
 	enum snapshot_state state; /* PRESENT: these are all */
 };
 
-static bool add_attr(struct decoding *g, struct attrs *attrs, const char *name, uint64_t value)
+static bool add_attr(struct attrs *attrs, const char *name, uint64_t value)
 {
-	if (!attrs->list)
-		attrs->list = decoding__alloc(g, ATTRS_MAX * sizeof(*attrs->list));
-	if (!attrs->list || attrs->n == ATTRS_MAX) {
-		attrs->state = SNAPSHOT_CUT;
-		return false;
+	if (attrs->n == attrs->cap) {
+		size_t cap = 2 * attrs->cap + 16;
+		struct attr *bigger = cap <= ATTRS_MAX ? realloc(attrs->list, cap * sizeof(*bigger)) : NULL;
+
+		if (!bigger) {
+			attrs->state = SNAPSHOT_CUT;
+			return false;
+		}
+		attrs->list = bigger;
+		attrs->cap = cap;
 	}
 	attrs->list[attrs->n++] = (struct attr){ name, value };
 	return true;
@@ -35,7 +40,7 @@ static bool add_attr(struct decoding *g, struct attrs *attrs, const char *name, 
 
 static bool add_dict_attr(struct decoding *g, uint64_t key, uint64_t value, void *ctx)
 {
-	return add_attr(g, ctx, decode_name(g, key), value);
+	return add_attr(ctx, decode_name(g, key), value);
 }
 
 static void add_slots(struct decoding *g, uint64_t obj, const struct value_type *type, struct attrs *attrs)
@@ -45,7 +50,7 @@ static void add_slots(struct decoding *g, uint64_t obj, const struct value_type 
 
 		if (!peek_u64(g, obj, type->slots[i].offset, &value))
 			attrs->state = snapshot__state(g->s, obj + (uint64_t)type->slots[i].offset);
-		else if (value && !add_attr(g, attrs, decoding__printf(g, "%s", type->slots[i].name), value))
+		else if (value && !add_attr(attrs, decoding__printf(g, "%s", type->slots[i].name), value))
 			return;
 	}
 }
@@ -68,18 +73,43 @@ static bool find_managed(const struct decoding *g, uint64_t obj, const struct va
 		source->values = *dict & 1 ? *dict + (uint64_t)lay->managed_values_bias : 0;
 	} else if (lay->values_valid != OFF_NONE && type->head.flags & TPFLAGS_INLINE_VALUES) {
 		*at = obj + (uint64_t)type->head.basicsize;
-		if (!peek(g, *at, lay->values_valid, &valid, 1))
+		/* Not copied where they are not in use: then it has a dict. */
+		if (!peek(g, *at, lay->values_valid, &valid, 1) && !*dict)
 			return false;
 		source->values = valid ? *at : 0;
 	}
 	if (!source->values)
 		return true;
 	*dict = 0;
-	if (pyobj__read_u64(g->d->reader, type->head.addr + (uint64_t)lay->heaptype_cached_keys, &source->keys) ||
-	    !source->keys)
-		return false;
 	decode_source_order(g, source);
 	return true;
+}
+
+/* The values of an instance, in the order in which they were set. What is missing of them. */
+static enum snapshot_state add_values(struct decoding *g, const struct value_type *type,
+				      const struct pair_source *source, struct attrs *attrs)
+{
+	const struct shared_names *shared = decode_shared_names(g, type);
+	uint64_t at = source->values + (uint64_t)g->lay->dict_values_items;
+	uint64_t n = source->order ? source->norder : shared ? shared->count : 0;
+
+	if (!shared)
+		return SNAPSHOT_UNREADABLE;
+	for (uint64_t k = 0; k < n; k++) {
+		const char *name = NULL;
+		uint8_t i = (uint8_t)k;
+		uint64_t value;
+
+		if (source->order)
+			peek(g, source->order, (int64_t)k * source->order_step, &i, 1);
+		if (!peek_u64(g, at, (int64_t)(8 * i), &value))
+			return snapshot__state(g->s, at + 8 * i);
+		if (i < shared->count && shared->names[i])
+			name = decoding__printf(g, "%s", shared->names[i]);
+		if (value && !add_attr(attrs, name, value))
+			break;
+	}
+	return SNAPSHOT_PRESENT;
 }
 
 /* As find_dict() in pyobj_dict.c. */
@@ -109,7 +139,8 @@ static bool find_dict(const struct decoding *g, uint64_t obj, const struct value
 static void find_attrs(struct decoding *g, uint64_t obj, const struct value_type *type, struct attrs *attrs)
 {
 	struct pair_source source = { 0 };
-	uint64_t dict = 0, at = obj;
+	enum snapshot_state state = SNAPSHOT_PRESENT;
+	uint64_t dict = 0, used = 1, at = obj;
 	bool found;
 
 	attrs->state = SNAPSHOT_PRESENT;
@@ -120,17 +151,18 @@ static void find_attrs(struct decoding *g, uint64_t obj, const struct value_type
 		found = find_dict(g, obj, type, &dict, &at);
 	if (found && dict) {
 		at = dict;
-		found = decode_dict_source(g, dict, &source);
+		found = peek_u64(g, dict, g->lay->dict_used, &used) && decode_dict_source(g, dict, &source);
 	}
 	if (!found)
 		attrs->state = snapshot__state(g->s, at);
 	if (!found && attrs->state == SNAPSHOT_PRESENT)
 		attrs->state = SNAPSHOT_UNREADABLE;
-	if (found && source.keys) {
-		enum snapshot_state state = decode_pairs(g, &source, add_dict_attr, attrs);
-
-		attrs->state = state == SNAPSHOT_PRESENT ? attrs->state : state;
-	}
+	if (found && used && source.keys)
+		state = decode_pairs(g, &source, add_dict_attr, attrs);
+	else if (found && used && source.values)
+		state = add_values(g, type, &source, attrs);
+	if (state != SNAPSHOT_PRESENT)
+		attrs->state = state;
 }
 
 static struct value *attr_value(struct decoding *g, const struct attr *attr)
@@ -205,6 +237,7 @@ struct value *decode_instance(struct decoding *g, uint64_t obj, const struct val
 	}
 	find_attrs(g, obj, type, &attrs);
 	add_attr_items(g, v, type, &attrs);
+	free(attrs.list);
 	return v;
 }
 
@@ -260,28 +293,14 @@ struct value *decode_raised(struct decoding *g, uint64_t class, uint64_t argumen
 	return v;
 }
 
-/* `plain` is what it would be without its name: the number or the text that it is, or its attributes. */
-struct value *decode_enum(struct decoding *g, uint64_t obj, const struct value_type *type, struct value *plain)
+/* The name of an enum's member, and its value where it has one that is no number or text itself. */
+static void read_member(struct decoding *g, struct value *v, struct value *plain, const struct attrs *attrs)
 {
-	struct value *v = decoding__value(g, V_ENUM);
-	struct attrs attrs = { 0 };
-	const struct attr *name, *value;
+	const struct attr *name = attr_named(attrs, "_name_"), *value = attr_named(attrs, "_value_");
 	struct str_text text;
 
-	decoding__name_type(g, v, type, type->last);
-	v->items = decoding__alloc(g, sizeof(*v->items));
-	if (!v->items)
-		return v;
-	find_attrs(g, obj, type, &attrs);
-	name = attr_named(&attrs, "_name_");
-	value = attr_named(&attrs, "_value_");
-	/* What neither says its name nor is a plain value is shown as what it is. */
-	if (!name && plain->kind == V_OBJECT)
-		return plain;
 	if (name && decode_str_text(g, name->value, &text)) /* None, where it has none */
 		v->text = text.text;
-	v->nitems = 1;
-	v->truth = plain->kind == V_OBJECT && !type->asks_truth ? 1 : -1;
 	if (v->text && decoding__masks(g, v->text)) {
 		v->items[0].value = decoding__value(g, V_MASKED);
 	} else if (plain->kind == V_INT || plain->kind == V_STR) {
@@ -294,6 +313,27 @@ struct value *decode_enum(struct decoding *g, uint64_t obj, const struct value_t
 	} else {
 		v->items[0].value = decoding__value(g, V_CUT);
 	}
+}
+
+/* `plain` is what it would be without its name: the number or the text that it is, or its attributes. */
+struct value *decode_enum(struct decoding *g, uint64_t obj, const struct value_type *type, struct value *plain)
+{
+	struct value *v = decoding__value(g, V_ENUM);
+	struct attrs attrs = { 0 };
+
+	decoding__name_type(g, v, type, type->last);
+	v->items = decoding__alloc(g, sizeof(*v->items));
+	if (!v->items)
+		return v;
+	v->nitems = 1;
+	v->truth = plain->kind == V_OBJECT && !type->asks_truth ? 1 : -1;
+	find_attrs(g, obj, type, &attrs);
+	/* What neither says its name nor is a plain value is shown as what it is. */
+	if (plain->kind == V_OBJECT && !attr_named(&attrs, "_name_"))
+		v = plain;
+	else
+		read_member(g, v, plain, &attrs);
+	free(attrs.list);
 	return v;
 }
 

@@ -66,6 +66,7 @@ struct value {
 	bool surrogates;   /* STR: text has such, encoded as if they were characters */
 	bool fits;	   /* INT: into `number` */
 	bool negative;	   /* INT */
+	bool about;	   /* INT that is cut: it has no more bits than `total`, maybe fewer */
 	bool is_plain_too; /* ENUM: its value is the int or str that it is */
 	signed char truth; /* 1, 0, -1 unknown */
 	const char *type;  /* "m.Q", where it is no builtin's own */
@@ -114,6 +115,13 @@ enum type_form {
 	FORM_DECIMAL,
 };
 
+/* The names of the attributes that a type's instances have values for, from 3.11 on; see value_keys.c. */
+struct shared_names {
+	uint64_t keys, count; /* the table, and how many entries it had */
+	uint64_t checked;     /* as in struct value_type */
+	char **names;	      /* owned; NULL: one that could not be read */
+};
+
 struct type_slot {
 	char *name;
 	int64_t offset;
@@ -132,7 +140,8 @@ struct value_type {
 	const char *qualname, *last; /* "Q.R" and "R", in it */
 	struct type_slot *slots;
 	size_t nslots;
-	char **fields; /* of a dataclass or a namedtuple, in order */
+	struct shared_names *shared; /* owned */
+	char **fields;		     /* of a dataclass or a namedtuple, in order */
 	size_t nfields;
 };
 
@@ -202,6 +211,13 @@ struct value *decode_set(struct decoding *g, uint64_t obj, const struct value_ty
 /* Puts items of a tuple at `obj` into `v`, which has their number already. */
 void decode_items(struct decoding *g, struct value *v, uint64_t at, const struct value_type *type);
 
+/* Entries of a keys table. A key stands behind the hash, where there is one, and a value follows it. */
+struct keys_view {
+	uint64_t entries, count;
+	unsigned entry_size, key;
+};
+/* `shared`: it is read from the process where it is not in the snapshot. */
+bool decode_open_keys(const struct decoding *g, uint64_t keys, bool shared, struct keys_view *view);
 /* Where pairs are: in a keys table, or their values beside it. */
 struct pair_source {
 	uint64_t keys, values; /* values 0: they are in the entries */
@@ -216,6 +232,11 @@ void decode_source_order(const struct decoding *g, struct pair_source *source);
 /* Calls fn for each pair until it returns false. What the first piece that is missing is like, or SNAPSHOT_PRESENT. */
 enum snapshot_state decode_pairs(struct decoding *g, const struct pair_source *from,
 				 bool (*fn)(struct decoding *g, uint64_t key, uint64_t value, void *ctx), void *ctx);
+
+/* value_keys.c */
+/* NULL: they cannot be read. They are the type's. */
+const struct shared_names *decode_shared_names(struct decoding *g, const struct value_type *type);
+void shared_names__clear(struct shared_names *shared);
 
 /* value_object.c */
 struct value *decode_instance(struct decoding *g, uint64_t obj, const struct value_type *type);

@@ -219,7 +219,7 @@ static struct value *decode_int(struct decoding *g, uint64_t obj)
 		/* Without the highest digit the bits are known to the digit only. */
 		if (n < 4)
 			return decoding__missing(g, at + snapshot__span(g->s, at, n * 4));
-		v->cut = true;
+		v->cut = v->about = true;
 		v->total = n * DIGIT_BITS;
 		return v;
 	}

@@ -123,7 +123,7 @@ static void write_bytes(const struct value *v, FILE *f)
 static void write_int(const struct value *v, FILE *f)
 {
 	if (v->cut) {
-		fprintf(f, "<%sint of ", v->negative ? "negative " : "");
+		fprintf(f, "<%sint of %s", v->negative ? "negative " : "", v->about ? "up to " : "");
 		write_thousands(v->total, f);
 		fputs(" bits>", f);
 	} else if (v->text) {

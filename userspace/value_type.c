@@ -20,8 +20,8 @@
 struct type_cache {
 	struct pyobj_reader *r;
 	uint64_t round;
-	struct addrmap index;	  /* address -> index in types */
-	struct value_type *types; /* TYPES_MAX; owned, with what they point to */
+	struct addrmap index;	   /* address -> index in types */
+	struct value_type **types; /* TYPES_MAX; owned, with what they point to */
 	size_t n;
 };
 
@@ -72,7 +72,7 @@ int type_cache__new(struct pyobj_reader *r, struct type_cache **out)
 
 	*out = c;
 	if (c)
-		c->types = calloc(TYPES_MAX, sizeof(*c->types));
+		c->types = calloc(TYPES_MAX, sizeof(struct value_type *));
 	if (!c || !c->types) {
 		free(c);
 		*out = NULL;
@@ -84,6 +84,9 @@ int type_cache__new(struct pyobj_reader *r, struct type_cache **out)
 
 static void clear_type(struct value_type *type)
 {
+	struct shared_names *shared = type->shared;
+
+	shared_names__clear(shared);
 	for (size_t i = 0; i < type->nslots; i++)
 		free(type->slots[i].name);
 	for (size_t i = 0; i < type->nfields; i++)
@@ -92,12 +95,16 @@ static void clear_type(struct value_type *type)
 	free(type->fields);
 	free(type->name);
 	memset(type, 0, sizeof(*type));
+	type->shared = shared;
 }
 
 static void clear_all(struct type_cache *c)
 {
-	for (size_t i = 0; i < c->n; i++)
-		clear_type(&c->types[i]);
+	for (size_t i = 0; i < c->n; i++) {
+		clear_type(c->types[i]);
+		free(c->types[i]->shared);
+		free(c->types[i]);
+	}
 	c->n = 0;
 	addrmap__clear(&c->index);
 }
@@ -446,6 +453,22 @@ static bool still_right(struct type_cache *c, const struct value_type *type)
 	       ((field_u64(buf, lay->type_flags) ^ type->head.flags) & STABLE_FLAGS) == 0;
 }
 
+/* A place for a new type, or NULL. */
+static struct value_type *add_type(struct type_cache *c, uint64_t addr)
+{
+	struct value_type *type = c->n < TYPES_MAX ? calloc(1, sizeof(*type)) : NULL;
+	uint32_t index = (uint32_t)c->n;
+
+	if (type)
+		type->shared = calloc(1, sizeof(*type->shared));
+	if (!type || !type->shared || addrmap__add(&c->index, addr, &index) < 0) {
+		free(type ? type->shared : NULL);
+		free(type);
+		return NULL;
+	}
+	return c->types[c->n++] = type;
+}
+
 const struct value_type *type_cache__get(struct type_cache *c, uint64_t addr)
 {
 	struct value_type *type;
@@ -454,17 +477,16 @@ const struct value_type *type_cache__get(struct type_cache *c, uint64_t addr)
 	if (!addr)
 		return NULL;
 	if (!addrmap__get(&c->index, addr, &index)) {
-		type = &c->types[index];
+		type = c->types[index];
 		if (type->exact || type->checked == c->round || (type->name && still_right(c, type))) {
 			type->checked = c->round;
 			return type->name ? type : NULL;
 		}
 		clear_type(type);
 	} else {
-		index = (uint32_t)c->n;
-		if (c->n == TYPES_MAX || addrmap__add(&c->index, addr, &index) < 0)
+		type = add_type(c, addr);
+		if (!type)
 			return NULL;
-		type = &c->types[c->n++];
 	}
 	/* What cannot be read has no name; it is asked for again at the next event. */
 	if (read_type(c, addr, type))

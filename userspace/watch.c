@@ -21,6 +21,7 @@
 
 struct watch_set {
 	pid_t pid;
+	bool children;
 	pid_t *tids; /* ascending, as the kernel lists them */
 	size_t ntids;
 	int *fds;
@@ -110,7 +111,7 @@ static int report(pid_t pid, pid_t tid, size_t nth, int err)
 	return diag_error(err, "cannot watch process %d: %s", (int)pid, strerror(-err));
 }
 
-static int open_event(pid_t tid, uint64_t addr, int prog_fd)
+static int open_event(pid_t tid, uint64_t addr, int prog_fd, bool children)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
@@ -122,7 +123,7 @@ static int open_event(pid_t tid, uint64_t addr, int prog_fd)
 		.exclude_kernel = 1,
 		.exclude_hv = 1,
 		.inherit = 1,
-		.inherit_thread = 1,
+		.inherit_thread = !children,
 		.remove_on_exec = 1,
 		.disabled = 1,
 	};
@@ -143,7 +144,7 @@ static int open_all(struct watch_set *set, const uint64_t *addrs, size_t n, int 
 {
 	for (size_t i = 0; i < set->ntids; i++)
 		for (size_t k = 0; k < n; k++) {
-			int fd = open_event(set->tids[i], addrs[k], prog_fd);
+			int fd = open_event(set->tids[i], addrs[k], prog_fd, set->children);
 
 			if (fd == -ESRCH)
 				break;
@@ -195,7 +196,7 @@ static int attach_once(struct watch_set *set, const uint64_t *addrs, size_t n, i
 	return done;
 }
 
-int watch_set__attach(pid_t pid, const uint64_t *addrs, size_t n, int prog_fd, struct watch_set **out)
+int watch_set__attach(pid_t pid, const uint64_t *addrs, size_t n, int prog_fd, bool children, struct watch_set **out)
 {
 	struct watch_set *set = calloc(1, sizeof(*set));
 	ssize_t ntids;
@@ -205,6 +206,7 @@ int watch_set__attach(pid_t pid, const uint64_t *addrs, size_t n, int prog_fd, s
 		return diag_error(-ENOMEM, "out of memory");
 	raise_file_limit();
 	set->pid = pid;
+	set->children = children;
 	ntids = list_threads(pid, &set->tids);
 	if (ntids < 0) {
 		watch_set__free(set);

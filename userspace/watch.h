@@ -18,9 +18,9 @@
 struct watch_set;
 
 /* Watches one byte at each of `n` addresses (at most WATCH_MAX) in every thread of process `pid`; `prog_fd` is a program of
- * type perf_event. 0, or a code that was reported: -ENOSPC the debug registers are in use, -DIAG_NO_CAPABILITY, -DIAG_GONE,
+ * type perf_event. With `children` also in processes that are forked from now on. 0, or a code that was reported: -ENOSPC the debug registers are in use, -DIAG_NO_CAPABILITY, -DIAG_GONE,
  * -DIAG_NO_KERNEL ... Then nothing is watched. */
-int watch_set__attach(pid_t pid, const uint64_t *addrs, size_t n, int prog_fd, struct watch_set **out);
+int watch_set__attach(pid_t pid, const uint64_t *addrs, size_t n, int prog_fd, bool children, struct watch_set **out);
 
 /* Ends it. NULL is fine. */
 void watch_set__free(struct watch_set *set);

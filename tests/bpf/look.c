@@ -97,7 +97,8 @@ static int fill(pid_t pid)
 		return -EINVAL;
 	if (layout__of_file(t->elf, &t->version, &layout, &corrected))
 		return -EINVAL;
-	if (wire_build__fill(&skel->bss->builds[0], 0, &layout, opmap__find(t->version.major, t->version.minor), t->elf))
+	if (wire_build__fill(&skel->bss->builds[0], 0, &layout, opmap__find(t->version.major, t->version.minor),
+			     t->elf))
 		return -EINVAL;
 	value_layout__fill(&layout, t->elf, &skel->bss->value_layouts[0]);
 	skel->bss->procs[LOOK_SLOT].bias = t->bias;

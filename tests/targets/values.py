@@ -1,6 +1,9 @@
 """values: holds a value of every kind and says of each where it lies, how far it is to be followed, and what it is: its own
 repr, or the form that is expected where ours differs. Then it waits until its stdin is closed.
 
+With 'calls KIND' as arguments, it says of the values of that kind with the limits below what they are, and then, when it is
+told to go on, calls show() with one after the other.
+
 A line: kind, address, depth, items, chars, text, with tabs between and escapes in the text. Kinds: 'text'; 'masked', the same
 with masking; 'json', whose text is JSON.
 """
@@ -21,9 +24,10 @@ import random
 import re
 import struct
 import sys
+import time
 import types
 
-keep = []
+keep = []  # (kind, value, depth, items, chars, text)
 DEPTH, ITEMS, CHARS = 4, 50, 300
 
 
@@ -31,10 +35,12 @@ def escape(text):
     return text.replace('\\', '\\\\').replace('\t', '\\t').replace('\n', '\\n').encode('utf-8', 'surrogatepass')
 
 
-def say(kind, value, text, depth=DEPTH, items=ITEMS, chars=CHARS):
-    keep.append(value)
-    fields = [kind, str(id(value)), str(depth), str(items), str(chars), text]
+def write(*fields):
     sys.stdout.buffer.write(b'\t'.join(escape(f) for f in fields) + b'\n')
+
+
+def say(kind, value, text, depth=DEPTH, items=ITEMS, chars=CHARS):
+    keep.append((kind, value, depth, items, chars, text))
 
 
 def same(value, **limits):
@@ -66,7 +72,8 @@ def ints():
     same(n)
     shown(n * 10, '<int of %s bits>' % format((n * 10).bit_length(), ','))
     shown(-n * 10, '<negative int of %s bits>' % format((n * 10).bit_length(), ','))
-    shown(1 << 15000, '<int of 15,001 bits>')
+    shown(1 << 6000, '<int of 6,001 bits>')
+    shown(-1 << 40000, '<negative int of up to 40,020 bits>')  # more than is copied
     assert not hasattr(sys, 'set_int_max_str_digits') or not sys.set_int_max_str_digits(0)
     same(3**9000, chars=5000)
 
@@ -372,9 +379,8 @@ def callables():
     shown(sys, "<module 'sys'>")
     shown(builtins, "<module 'builtins'>")
     shown(types.ModuleType('made'), "<module 'made'>")
-    shown(outside(5).__closure__[0], '<cell: 5>')
     shown(outside([5]).__closure__, '(<cell: [5]>,)')
-    shown(types.CellType(), '<cell: empty>')
+    shown((types.CellType(), outside(5).__closure__[0]), '(<cell: empty>, <cell: 5>)')
 
 
 def others():
@@ -438,7 +444,7 @@ def jsons():
     for value in (None, True, 5, -2**53, 'x', '\u65e5 \0', 1.5, 1e300, ''):
         as_json(value, value)
     as_json(2**53 + 1, {'type': 'int', 'repr': str(2**53 + 1)})
-    as_json(1 << 15000, {'type': 'int', 'bits': 15001, 'cut': True})
+    as_json(1 << 6000, {'type': 'int', 'bits': 6001, 'cut': True})
     as_json(math.nan, {'type': 'float', 'repr': 'nan'})
     as_json(1j, {'type': 'complex', 'repr': '1j'})
     as_json('\ud800', {'type': 'str', 'repr': "'\\ud800'", 'total': 1})
@@ -458,17 +464,40 @@ def jsons():
     as_json(Color.RED, {'type': '__main__.Color', 'name': 'RED', 'value': 1})
     as_json(outside, {'type': 'function', 'repr': '<function __main__.outside>'})
     as_json(int, {'type': 'type', 'repr': "<class 'int'>"})
-    as_json(types.CellType(1), {'type': 'cell', 'value': 1})
+    as_json([types.CellType(1)], {'type': 'list', 'items': [{'type': 'cell', 'value': 1}], 'total': 1})
     as_json(Plain(a=1).method, {'type': 'method', 'name': 'Plain.method', 'self': {'type': '__main__.Plain', 'attrs': {}, 'cut': True}})
     again = []
     again.append(again)
     as_json(again, {'type': 'list', 'items': [{'cut': True, 'again': True}], 'total': 1})
 
 
+def show(value):
+    pass
+
+
+def call(kind):
+    values = [(k[1], k[-1]) for k in keep if k[0] == kind and k[2:5] == (DEPTH, ITEMS, CHARS)]
+    for value, text in values:
+        sys.stdout.buffer.write(b'case ' + escape(text) + b'\n')
+    write('ready')
+    sys.stdout.flush()
+    sys.stdin.read(1)
+    for value, text in values:
+        show(value)
+        time.sleep(0.001)  # each may be as large as a record can be
+    write('done')
+    sys.stdout.flush()
+
+
 def main():
     for group in (constants, ints, floats, strs, containers, instances, classes, errors, callables, others, secrets, jsons):
         group()
-    sys.stdout.buffer.write(b'ready\n')
+    if sys.argv[1:2] == ['calls']:
+        call(sys.argv[2])
+    else:
+        for kind, value, depth, items, chars, text in keep:
+            write(kind, str(id(value)), str(depth), str(items), str(chars), text)
+        write('ready')
     sys.stdout.flush()
     sys.stdin.read()
 

@@ -10,7 +10,7 @@
 
 #include "value_priv.h"
 
-#define LIVE_BYTES (1u << 20)
+#define LIVE_BYTES (1u << 18)
 #define LIVE_OBJECTS 4096
 #define LIVE_HEAD 512
 #define LIVE_BEFORE 32

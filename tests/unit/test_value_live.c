@@ -136,8 +136,51 @@ static void check_line(struct pyobj_reader *r, const struct redact *redact, char
 	live_free(&live);
 }
 
+/* What was copied can be decoded when the process is gone, as far as its types were met before. */
+struct kept {
+	uint64_t obj;
+	struct value_decoder *d;
+	struct live live;
+	char *text;
+};
+
+static char *decode_kept(struct kept *k)
+{
+	struct snapshot *s;
+	struct value *v;
+	char *text;
+
+	CHECK_EQ(snapshot__new(k->live.bytes, k->live.used, false, &s), 0);
+	v = value__decode(k->d, s, k->obj, WIRE_ROOT_VALUE, NULL);
+	text = v ? text_of(v) : NULL;
+	value__free(v);
+	snapshot__free(s);
+	return text;
+}
+
+static void keep(struct kept *k, struct pyobj_reader *r, uint64_t obj)
+{
+	struct wire_limits limits = { 2, 10, 100 };
+
+	k->obj = obj;
+	live_take(&k->live, r, &limits, obj);
+	CHECK_EQ(value_decoder__new(r, &limits, NULL, &k->d), 0);
+	k->text = decode_kept(k);
+}
+
+static void check_kept(struct kept *k)
+{
+	char *text = decode_kept(k);
+
+	CHECK_STR_EQ(text, k->text);
+	free(text);
+	free(k->text);
+	value_decoder__free(k->d);
+	live_free(&k->live);
+}
+
 /* Reads what the process says, then looks at it: nothing is freed meanwhile, for it waits for us. */
-static void compare(struct process *p, struct pyobj_reader *r)
+static void compare(struct process *p, struct pyobj_reader *r, struct kept *kept)
 {
 	char *line = NULL, *fields[FIELDS];
 	unsigned lines = 0, failed = check_failed;
@@ -150,6 +193,8 @@ static void compare(struct process *p, struct pyobj_reader *r)
 			break;
 		if (CHECK_EQ(split(line, fields), FIELDS))
 			check_line(r, redact, fields);
+		if (!kept->obj && !strcmp(fields[5], "<__main__.Attributes a=1 b='two'>"))
+			keep(kept, r, strtoull(fields[1], NULL, 10));
 		lines++;
 	}
 	free(line);
@@ -163,6 +208,7 @@ static void look_at(const char *python)
 	struct pyobj_reader *r = NULL;
 	struct target *t = NULL;
 	struct process p = { 0 };
+	struct kept kept = { 0 };
 	const char *why = "";
 	int c;
 
@@ -180,11 +226,13 @@ static void look_at(const char *python)
 	} else if (CHECK_EQ(pyobj_reader__new(t, &r), 0)) {
 		printf("%s\n", python);
 		fflush(stdout);
-		compare(&p, r);
+		compare(&p, r, &kept);
 	}
+	stop(&p);
+	if (r && CHECK(kept.obj))
+		check_kept(&kept);
 	pyobj_reader__free(r);
 	target__close(t);
-	stop(&p);
 }
 
 int main(int argc, char **argv)
