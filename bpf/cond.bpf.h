@@ -144,7 +144,8 @@ enum cond_order {
 	ORDER_LESS,
 	ORDER_EQUAL,
 	ORDER_GREATER,
-	ORDER_NONE,	 /* they are not equal, and that is all */
+	ORDER_SAME,	 /* they are equal, and have no order */
+	ORDER_NONE,	 /* they are not equal, and have no order */
 	ORDER_DIFFERENT, /* they are not equal, in which order is not known */
 	ORDER_UNKNOWN,
 };
@@ -266,7 +267,7 @@ __noinline int cond_order(const struct cond_value *a, const struct cond_value *b
 	if (a->class == COND_OBJECT || b->class == COND_OBJECT || (a->class == COND_OTHER && b->class == COND_OTHER))
 		return ORDER_UNKNOWN;
 	if (a->class == COND_NONE && b->class == COND_NONE)
-		return ORDER_EQUAL;
+		return ORDER_SAME;
 	if (is_str(a) && is_str(b))
 		return order_strs(a, b);
 	if (!is_number(a) || !is_number(b) || is_nan(a) || is_nan(b))
@@ -286,9 +287,9 @@ static __always_inline int order_truth(u32 op, int order)
 		return COND_UNDECIDED;
 	switch (op) {
 	case WIRE_TEST_EQ:
-		return order == ORDER_EQUAL;
+		return order == ORDER_EQUAL || order == ORDER_SAME;
 	case WIRE_TEST_NE:
-		return order != ORDER_EQUAL;
+		return order != ORDER_EQUAL && order != ORDER_SAME;
 	}
 	if (order == ORDER_DIFFERENT)
 		return COND_UNDECIDED;

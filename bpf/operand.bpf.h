@@ -11,6 +11,7 @@
 
 #define OPERAND_ENTRIES 4096 /* of a dict that are looked at */
 #define OPERAND_CLASSES 16   /* of an MRO */
+#define OPERAND_CELLS 32     /* of a function */
 #define NAME_WORDS (WIRE_NAME_BYTES / 8)
 
 /* The object in a word of the frame's variables; enum wire_root_status. */
@@ -331,47 +332,39 @@ static __always_inline int seen_operand(struct seen *e, const struct wire_value_
 	return seen_value(e, q.obj, operand, status);
 }
 
+/* To 3.10 an argument that inner functions use is moved into a cell behind the variables: the one of the same name. The
+ * word that holds the cell, or 0. */
+static __noinline u64 arg_in_cell(const struct wire_value_layout *v, u64 code, u64 frame, u32 arg)
+{
+	u64 names = read_u64(code + v->code_varnames), cells = read_u64(code + v->code_cellvars);
+	u64 name = read_u64(names + v->tuple_items + 8 * arg), n = read_u64(cells + v->ob_size);
+
+	for (u32 i = 0; i < OPERAND_CELLS && i < n; i++)
+		if (read_u64(cells + v->tuple_items + 8 * i) == name)
+			return read_u64(frame + v->frame_localsplus + 8 * (read_u32(code + v->code_nlocals) + i));
+	return 0;
+}
+
 struct args_walk {
 	struct seen *e;
+	u64 frame;
 	const struct wire_value_layout *v;
 	u64 masked;
-	u64 frame;
 	u32 n;
 	u32 pad;
 };
 
-#define ARG_CELLS 32 /* of a function that are looked at */
-
-/* To 3.10 an argument that a nested function uses is moved to a cell before the function starts (_PyEval_EvalCode of
- * Python/ceval.c, _PyEval_MakeFrameVector): that of the same name, which is the same object because names are interned. */
-static __noinline int arg_in_cell(const struct args_walk *w, u32 i, u64 *obj)
-{
-	u64 code = w->e->event.code, cells = read_u64(code + w->v->code_cellvars), name, cell;
-	u32 n = read_u64(cells + w->v->ob_size);
-
-	name = read_u64(read_u64(code + w->v->code_varnames) + w->v->tuple_items + 8ULL * i);
-	for (u32 k = 0; k < ARG_CELLS && k < n && name; k++) {
-		if (read_u64(cells + w->v->tuple_items + 8ULL * k) != name)
-			continue;
-		cell = w->frame + w->v->frame_localsplus + 8ULL * (read_u32(code + w->v->code_nlocals) + k);
-		return local_object(w->v, w->e->event.slot, read_u64(cell), obj);
-	}
-	return WIRE_ROOT_UNBOUND;
-}
-
 /* bpf_loop callback: one argument. */
 static long args_step(u64 i, struct args_walk *w)
 {
-	u64 obj = 0;
+	u64 obj = 0, word = w->e->words[i & (SEEN_WORDS - 1)];
 	int status;
 
 	if (i >= w->n)
 		return 1;
-	status = w->masked >> (i & 63) & 1
-			 ? WIRE_ROOT_MASKED
-			 : local_object(w->v, w->e->event.slot, w->e->words[i & (SEEN_WORDS - 1)], &obj);
-	if (status == WIRE_ROOT_UNBOUND && w->v->code_cellvars >= 0)
-		status = arg_in_cell(w, i, &obj);
+	if (!word && w->v->code_cellvars >= 0)
+		word = arg_in_cell(w->v, w->e->event.code, w->frame, i);
+	status = w->masked >> (i & 63) & 1 ? WIRE_ROOT_MASKED : local_object(w->v, w->e->event.slot, word, &obj);
 	return seen_value(w->e, obj, WIRE_ROOT_ARG | i, status) != 0;
 }
 
@@ -382,7 +375,7 @@ static long args_step(u64 i, struct args_walk *w)
 __noinline int seen_args(struct seen *e, const struct wire_build *b, const struct wire_value_layout *v, u64 frame,
 			 u64 masked)
 {
-	struct args_walk w = { .e = e, .v = v, .masked = masked, .frame = frame };
+	struct args_walk w = { .e = e, .v = v, .frame = frame, .masked = masked };
 	u64 code;
 	u32 flags;
 

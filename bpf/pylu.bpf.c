@@ -44,6 +44,26 @@ static __always_inline void close(const struct hit *h, struct wire_frame *rec, i
 	frame_forget(h->thr, h->frame);
 }
 
+/* What a generator yields, as far as the site knows; the frame itself knows more up to 3.10. */
+static __always_inline u64 hit_yields(const struct hit *h)
+{
+	u64 reg;
+
+	if (h->site->kind == WIRE_SITE_USDT_RETURN)
+		return read_u64(read_u64(h->frame + h->b->frame_stackpointer));
+	if (h->site->value_reg == WIRE_REG_NONE)
+		return 0;
+	reg = reg_get(h->ctx, h->site->value_reg);
+	return h->site->value_below ? read_u64(reg - 8) : reg;
+}
+
+static __always_inline void suspend(const struct hit *h, struct wire_frame *rec, u64 now)
+{
+	frame_suspend(h->thr, rec, now);
+	if (is_told(rec))
+		trace_yield(h->thr, h->b, rec, h->frame, hit_yields(h));
+}
+
 enum generator_step {
 	GENERATOR_STARTS,
 	GENERATOR_GOES_ON,
@@ -119,7 +139,7 @@ static __always_inline void on_yield(const struct hit *h)
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
 		return;
 	*ours_of(h->thr) += match_ns;
-	frame_suspend(h->thr, h->b, h->frame, rec, bpf_ktime_get_ns());
+	suspend(h, rec, bpf_ktime_get_ns());
 }
 
 /* Under the JIT: the end of a call whose start was hidden is where it is counted. */
@@ -194,7 +214,7 @@ static __always_inline void on_end(const struct hit *h)
 	if (h->site->kind == WIRE_SITE_USDT_RETURN && rec->generator && !raised &&
 	    resume_place(h->b, frame_instr(h->b, h->frame))) {
 		if (rec->state == WIRE_FRAME_ACTIVE)
-			frame_suspend(h->thr, h->b, h->frame, rec, now);
+			suspend(h, rec, now);
 		return;
 	}
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
@@ -224,7 +244,7 @@ static __always_inline void on_leave(const struct hit *h)
 	*ours_of(h->thr) += match_ns;
 	raised = exception_set(h);
 	if (rec->generator && !raised && frame_yielded(h->b, h->frame))
-		frame_suspend(h->thr, h->b, h->frame, rec, now);
+		suspend(h, rec, now);
 	else
 		close(h, rec, raised, now);
 }

@@ -166,6 +166,12 @@ static __always_inline int frame_of_c(const struct wire_build *b, u64 frame)
 	return b->frame_owner_c >= 0 && read_u8(frame + b->frame_owner) >= b->frame_owner_c;
 }
 
+/* Whether a code object is the interpreter's own, behind a class's __init__ (3.13 on). */
+static __always_inline int code_is_internal(const struct wire_build *b, u64 code)
+{
+	return read_u32(code + b->code_flags) & WIRE_CO_INTERNAL;
+}
+
 /* What userspace is told of a function, but for its id, into the thread's own record. */
 static __noinline int code_describe(struct thread_state *thr, const struct wire_build *b, u64 frame, u64 code)
 {

@@ -248,7 +248,7 @@ static long stack_step(u64 i, struct stack_walk *w)
 	}
 	if (frame_head_read(w->b, w->e->event.slot, w->frame, &head))
 		return 1;
-	if (!frame_of_c(w->b, w->frame) && end <= SEEN_LIMIT - sizeof(*entry)) {
+	if (!frame_of_c(w->b, w->frame) && !code_is_internal(w->b, head.code) && end <= SEEN_LIMIT - sizeof(*entry)) {
 		entry = (struct wire_stack_entry *)(w->e->rest + end);
 		entry->code = head.code;
 		entry->instr = frame_stands(w->b, w->frame);

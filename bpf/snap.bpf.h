@@ -28,7 +28,8 @@
 #define SNAP_VALUES 32	   /* of an instance with shared keys: they are at most 30 */
 #define SNAP_BASES 16	   /* of a class, until one that is not written in Python */
 #define SNAP_TYPE_WORDS 38 /* of PyTypeObject, up to tp_dictoffset: all builds' classes are larger */
-#define SNAP_HOLES(want) (4 * (want) + 16) /* entries that are looked at for so many that are not empty */
+#define SNAP_AGAIN 0x80	   /* with a job's stride: not the first piece */
+#define SNAP_HOLES(want) (4 * (want) + 64) /* entries that are looked at for so many that are not empty */
 
 enum snap_job_kind {
 	SNAP_JOB_OBJECT,
@@ -277,8 +278,10 @@ __noinline int snap_part(struct seen *e, const struct snap_job *job)
 	addr = job->addr;
 	more = job->count;
 	n = more;
-	/* As many as would do if none were empty, and so on: of a set's table half are. */
+	/* As many as would do if none were empty (of a set's table half are); where they did not, larger steps. */
 	bytes = w->kind == SNAP_JOB_SET ? 2 * w->want + 8 : w->want + 2;
+	if (job->stride & SNAP_AGAIN)
+		bytes += 32;
 	if (n > bytes)
 		n = bytes;
 	if (n > WIRE_SNAP_PIECE / w->stride)
@@ -296,7 +299,7 @@ __noinline int snap_part(struct seen *e, const struct snap_job *job)
 	else
 		bpf_loop(WIRE_SNAP_PIECE / 16, entries_step, &e, 0);
 	snap_push_part(e, w->want && more > n ? addr + bytes : 0, job->kind, job->depth, more - n, w->want,
-		       job->stride);
+		       job->stride | SNAP_AGAIN);
 	return 0;
 }
 

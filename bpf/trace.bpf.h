@@ -9,6 +9,7 @@
 #include "cond.bpf.h"
 #include "snap.bpf.h"
 
+#define CO_ASYNC_GENERATOR 0x200   /* Include/cpython/code.h */
 #define OPCODE(unit) ((unit)&0xff) /* a code unit is the opcode, then its argument */
 #define ARGUMENT(unit) ((unit) >> 8)
 
@@ -136,9 +137,8 @@ __noinline int trace_call(struct thread_state *thr, const struct wire_build *b, 
 	return 0;
 }
 
-/* What is returned is the only thing on the value stack, or was: it is popped, but left in its place. */
-static __always_inline u64 trace_returned(const struct wire_build *b, const struct wire_value_layout *v, u64 frame,
-					  u64 code)
+/* The first place of the value stack, behind the variables. */
+static __always_inline u64 stack_base(const struct wire_value_layout *v, u64 frame, u64 code)
 {
 	u64 n;
 
@@ -147,7 +147,13 @@ static __always_inline u64 trace_returned(const struct wire_build *b, const stru
 	else
 		n = read_u32(code + v->code_nlocals) + read_u64(read_u64(code + v->code_cellvars) + v->ob_size) +
 		    read_u64(read_u64(code + v->code_freevars) + v->ob_size);
-	return read_u64(frame + v->frame_localsplus + 8 * n) & ~(u64)v->stackref_tag;
+	return frame + v->frame_localsplus + 8 * n;
+}
+
+/* What is returned is the only thing on the value stack, or was: it is popped, but left in its place. */
+static __always_inline u64 trace_returned(const struct wire_value_layout *v, u64 frame, u64 code)
+{
+	return read_u64(stack_base(v, frame, code)) & ~(u64)v->stackref_tag;
 }
 
 /* RETURN_CONST (3.12, 3.13) has what is returned among the code's constants. Whether what looks like an EXTENDED_ARG before
@@ -161,7 +167,7 @@ __noinline int trace_return(struct seen *e, const struct wire_build *b, const st
 		return 0;
 	if (b->op_return_const < 0 || bpf_probe_read_user(units, sizeof(units), (void *)(e->event.instr - 2)) ||
 	    (OPCODE(units[1]) != b->op_return_const && OPCODE(units[1]) != b->op_return_const_monitored)) {
-		seen_value(e, trace_returned(b, v, e->event.frame, e->event.code), WIRE_ROOT_RESULT, WIRE_ROOT_VALUE);
+		seen_value(e, trace_returned(v, e->event.frame, e->event.code), WIRE_ROOT_RESULT, WIRE_ROOT_VALUE);
 		return 0;
 	}
 	consts = read_u64(e->event.code + b->code_consts);
@@ -208,12 +214,96 @@ __noinline int trace_end(struct thread_state *thr, const struct wire_build *b, c
 	return 0;
 }
 
-/* A generator goes on, or yields. */
-__noinline int trace_step(struct thread_state *thr, const struct wire_build *b, const struct wire_frame *rec, u64 frame,
-			  u32 kind)
+/* A generator goes on. */
+__noinline int trace_resume(struct thread_state *thr, const struct wire_build *b, const struct wire_frame *rec,
+			    u64 frame)
 {
 	if (thr && b && rec)
-		trace_begin(thr, b, rec, frame, kind);
+		trace_begin(thr, b, rec, frame, WIRE_SEEN_RESUME);
+	return 0;
+}
+
+/* To 3.10 a generator that has yielded holds the value stack's top, and what was popped there last is the value; unless it
+ * delegates: then what was popped was sent to it. */
+static __always_inline u64 trace_yielded_there(const struct wire_build *b, const struct wire_value_layout *v, u64 frame,
+					       u64 code)
+{
+	u64 at = frame_stands(b, frame), bytes = read_u64(code + b->code_code) + v->bytes_data;
+
+	if (read_u8(bytes + (b->frame_stacktop >= 0 ? at : 2 * at)) != b->op_yield_value)
+		return 0;
+	if (b->frame_stacktop >= 0)
+		return read_u64(read_u64(frame + b->frame_stacktop));
+	return read_u64(stack_base(v, frame, code) + 8ULL * read_u32(frame + b->frame_stackdepth));
+}
+
+#define STACK_WORDS 256 /* of a value stack that are looked at */
+
+struct stack_search {
+	u64 at;
+	u64 value;
+	u32 found;
+};
+
+/* bpf_loop callback: whether the value is in this place of the value stack. */
+static long stack_has(u64 i, struct stack_search *w)
+{
+	u64 word;
+
+	/* One by one: a frame may lie at the end of what is mapped. */
+	if (bpf_probe_read_user(&word, sizeof(word), (void *)(w->at + 8 * i)))
+		return 1;
+	w->found = word == w->value;
+	return w->found;
+}
+
+/* Whether there is an object whose class is one: Py_TPFLAGS_READY, Include/object.h. */
+static __always_inline int looks_like_object(const struct wire_value_layout *v, u64 obj)
+{
+	return read_u64(read_u64(obj + v->ob_type) + v->type_flags) >> 12 & 1;
+}
+
+/* What an asynchronous generator yields is wrapped, so that it is told from what it awaits (Objects/genobject.c): the value itself. */
+static __always_inline u64 unwrapped(const struct wire_build *b, const struct wire_value_layout *v, u64 code, u64 value)
+{
+	const char wrapper[24] = "async_generator_wrapped"; /* and "_value" */
+	char name[24] = {};
+
+	if (!(read_u32(code + b->code_flags) & CO_ASYNC_GENERATOR) ||
+	    bpf_probe_read_user(name, sizeof(name) - 1,
+				(void *)read_u64(read_u64(value + v->ob_type) + v->type_name)) ||
+	    ((u64 *)name)[0] != ((u64 *)wrapper)[0] || ((u64 *)name)[1] != ((u64 *)wrapper)[1] ||
+	    ((u64 *)name)[2] != ((u64 *)wrapper)[2])
+		return value;
+	return read_u64(value + v->ob_type + 8);
+}
+
+/* A generator yields `value`, as a register had it, or 0. It was on the value stack just now, and is left in its place: what
+ * is not there is not believed, but of a frame that delegates up to 3.10. */
+__noinline int trace_yield(struct thread_state *thr, const struct wire_build *b, const struct wire_frame *rec,
+			   u64 frame, u64 value)
+{
+	const struct wire_value_layout *v;
+	struct stack_search search = {};
+	struct seen *e;
+
+	if (!thr || !b || !rec)
+		return 0;
+	v = &value_layouts[b->index & (WIRE_MAX_BUILDS - 1)];
+	e = trace_begin(thr, b, rec, frame, WIRE_SEEN_YIELD);
+	if (!e)
+		return 0;
+	search.at = stack_base(v, frame, rec->code);
+	search.value = b->frame_instr < 0 ? trace_yielded_there(b, v, frame, rec->code) : value;
+	if (search.value) {
+		bpf_loop(STACK_WORDS, stack_has, &search, 0);
+	} else if (value) {
+		search.value = value;
+		search.found = looks_like_object(v, value);
+	}
+	search.value &= ~(u64)v->stackref_tag;
+	seen_value(e, search.found ? unwrapped(b, v, rec->code, search.value) : 0, WIRE_ROOT_RESULT,
+		   search.found ? WIRE_ROOT_VALUE : WIRE_ROOT_UNREADABLE);
 	return 0;
 }
 

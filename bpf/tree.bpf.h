@@ -200,13 +200,10 @@ static __always_inline void frame_forget(const struct thread_state *thr, u64 fra
 }
 
 /* A generator's frame yields. */
-static __always_inline void frame_suspend(struct thread_state *thr, const struct wire_build *b, u64 frame,
-					  struct wire_frame *rec, u64 now)
+static __always_inline void frame_suspend(const struct thread_state *thr, struct wire_frame *rec, u64 now)
 {
 	slice_end(thr, rec, now);
 	rec->state = WIRE_FRAME_SUSPENDED;
-	if (is_told(rec))
-		trace_step(thr, b, rec, frame, WIRE_SEEN_YIELD);
 }
 
 struct walk {
@@ -420,7 +417,7 @@ static __always_inline void event_resume(struct thread_state *thr, const struct 
 	if (rec && rec->state == WIRE_FRAME_SUSPENDED && rec->code == head->code) {
 		slice_begin(thr, rec, parent, now);
 		if (is_told(rec))
-			trace_step(thr, b, rec, frame, WIRE_SEEN_RESUME);
+			trace_resume(thr, b, rec, frame);
 		return;
 	}
 	if (rec && rec->state != WIRE_FRAME_CLOSED)

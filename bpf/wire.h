@@ -51,7 +51,9 @@ struct wire_site {
 	u8 tstate_reg; /* register that holds the thread state, or WIRE_REG_NONE */
 	u8 kind;       /* enum wire_site_kind */
 	u8 outcome;    /* enum wire_outcome: what is known of a frame that ends here */
-	u8 pad[3];
+	u8 value_reg; /* YIELD: register that holds what is yielded, or below what it points to it lies; or WIRE_REG_NONE */
+	u8 value_below;
+	u8 pad;
 	u32 cost_ns; /* what a hit takes away from a function's time, if it is dropped */
 	u32 pad2;
 	u64 addr; /* virtual address in the file: the run-time address less this is the load bias */
@@ -77,7 +79,8 @@ struct wire_build {
 	s32 frame_builtins, frame_owner_generator, code_bytes;
 	s32 runtime_interp_head, interp_next, interp_id, interp_builtins, interp_jit;
 	u32 index; /* its own, in builds[] */
-	s32 code_consts;
+	s32 code_consts, code_code, frame_stackdepth, frame_stackpointer;
+	s32 op_yield_value;						 /* to 3.10 */
 	s32 op_return_const, op_return_const_monitored, op_extended_arg; /* opcodes; -1: this version has none */
 	u32 yields_live; /* suspensions are seen: generators that start now can be timed */
 	u64 code_type;	 /* virtual address of PyCode_Type */

@@ -59,6 +59,8 @@ static struct wire_site wire_site(const struct session *s, size_t build, const s
 		.outcome = kinds[site->kind].outcome,
 		.frame_reg = site->frame_reg,
 		.tstate_reg = site->tstate_reg,
+		.value_reg = site->value_reg,
+		.value_below = site->value_below,
 		.cost_ns = (uint32_t)(site->emulated ? s->cost.ns_per_dropped_hit : s->cost.ns_per_stepped_hit),
 		.addr = site->addr,
 	};

@@ -62,6 +62,8 @@ int site_add(struct finder *f, enum site_kind kind, const char *what, uint64_t a
 	site->addr = addr;
 	site->frame_reg = frame_reg;
 	site->tstate_reg = tstate_reg;
+	site->value_reg = SITE_REG_NONE;
+	site->value_below = false;
 	site->emulated = insn_emulated(code, len);
 	f->set->n++;
 	return 0;
@@ -196,15 +198,52 @@ int site_straight(struct finder *f, enum site_kind kind, const char *what, uint6
 	return site_add(f, kind, what, start, frame0, tstate0);
 }
 
+/*
+ * Where a handler has, at its site, what it pops off the value stack first. All handlers have the stack's top in one register at
+ * their start; the first that is loaded from the eight bytes below it is the value. It is loaded before the site, and then in
+ * the registers that it was copied to, or behind it, and then at the site the top is where it was at the start.
+ */
+static void popped_value(struct finder *f, uint64_t start, struct site *site)
+{
+	uint32_t changed = INSN_REG_MASK(f->frame_reg) | INSN_REG_MASK(4), holds = 0;
+	uint64_t at = start;
+	struct insn insn;
+
+	for (int i = 0; i < SITE_STRAIGHT_MAX && !site_decode(f, at, &insn); i++) {
+		if (at == site->addr && holds) {
+			site->value_reg = site_lowest(holds);
+			return;
+		}
+		if (insn.load && insn.disp == -8 && insn.base < 16 && !(changed & INSN_REG_MASK(insn.base)) && !holds) {
+			if (at >= site->addr) {
+				site->value_reg = insn.base;
+				site->value_below = true;
+				return;
+			}
+			holds = INSN_REG_MASK(insn.reg);
+		} else {
+			holds = site_follow(holds, &insn);
+		}
+		changed |= insn.written;
+		if (insn.flow == INSN_END)
+			return;
+		at = insn.flow == INSN_JMP ? insn.target : at + insn.len;
+	}
+}
+
 static int handler_sites(struct finder *f, enum site_kind kind, const char *const *names, bool behind_call)
 {
 	int err = 0, op;
 
 	for (size_t i = 0; names[i] && !err; i++) {
+		size_t n = f->set->n;
+
 		op = opmap__number(f->opmap, names[i]);
 		if (op >= 0)
 			err = site_straight(f, kind, names[i], f->table[op], INSN_REG_MASK(f->frame_reg), 0,
 					    behind_call && !strncmp(names[i], "INSTRUMENTED_", 13), names);
+		if (!err && kind == SITE_OPCODE_YIELD && f->set->n > n)
+			popped_value(f, f->table[op], &f->set->sites[n]);
 	}
 	return err;
 }

@@ -410,7 +410,8 @@ int site_set__find_handlers(const struct elf_file *elf, const struct layout *lay
 
 bool site_handlers__hidden(const struct opmap *opmap, uint8_t before, uint8_t op)
 {
-	/* Forms that execute what follows, Python/ceval.c and Python/bytecodes.c. */
+	/* Forms that execute what follows, or skip it as if they had: Python/ceval.c and Python/bytecodes.c. How the names of
+	 * the two begin; `form` tells that the version has it. */
 	static const struct {
 		const char *form, *before, *op;
 	} hiding[] = {
@@ -419,11 +420,13 @@ bool site_handlers__hidden(const struct opmap *opmap, uint8_t before, uint8_t op
 		{ "PRECALL_NO_KW_LEN", "PRECALL", "CALL" },
 		{ "CALL_NO_KW_LIST_APPEND", "CALL", "POP_TOP" },
 		{ "CALL_LIST_APPEND", "CALL", "POP_TOP" },
+		{ "NOT_TAKEN", "POP_JUMP_", "NOT_TAKEN" },
 	};
 	const char *first = opmap->names[before], *second = opmap->names[op];
 
 	for (size_t i = 0; first && second && i < sizeof(hiding) / sizeof(hiding[0]); i++)
-		if (opmap__number(opmap, hiding[i].form) >= 0 && !strcmp(first, hiding[i].before) &&
+		if (opmap__number(opmap, hiding[i].form) >= 0 &&
+		    !strncmp(first, hiding[i].before, strlen(hiding[i].before)) &&
 		    !strncmp(second, hiding[i].op, strlen(hiding[i].op)))
 			return true;
 	return false;

@@ -5,13 +5,14 @@
  *     bpf_look PID
  *
  * On stdin first what is wanted, one a line, then "go"; it says "ready", and ends when stdin is closed:
- *     limits DEPTH ITEMS CHARS
+ *     limits DEPTH ITEMS CHARS          the first ones, the second, ...
  *     stack FRAMES
  *     masked                            the next operand looks like a secret
  *     local INDEX [ATTRIBUTE...]        an operand
  *     global NAME [ATTRIBUTE...]
  *     cond                              a condition, of the tests and steps that follow
  *     test OP LEFT KIND VALUE           VALUE: an operand, an int, a float's bits or a str in hex; "-" none
+ *     constant KIND VALUE
  *     step N                            enum wire_step
  * For each event one line: WHENCE CALL NANOSECONDS and the record from its roots on, in hex.
  */
@@ -70,21 +71,26 @@ static int mapped(pid_t pid, const char *name, char *path, size_t size)
 	return -ENOENT;
 }
 
+/* Up to glibc 2.33 libpthread has the function too, and comes first where it is linked. */
 static struct probe_links *attach(pid_t pid)
 {
-	struct probe_point point = { 0 };
+	static const char *const names[] = { "libpthread-2", "libc-2", "libc.so" };
 	struct probe_links *links = NULL;
-	struct elf_file *libc;
-	struct elf_symbol sym;
-	char path[4200];
 
-	if ((mapped(pid, "libc.so", path, sizeof(path)) && mapped(pid, "libc-2", path, sizeof(path))) ||
-	    elf_file__open(path, &libc))
-		return NULL;
-	if (!elf_file__symbol(libc, "lseek64", &sym) && !elf_file__file_offset(libc, sym.addr, &point.file_offset) &&
-	    probe_links__attach(path, pid, skel->progs.on_probe, &point, 1, false, &links))
-		links = NULL;
-	elf_file__close(libc);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !links; i++) {
+		struct probe_point point = { 0 };
+		struct elf_file *elf;
+		struct elf_symbol sym;
+		char path[4200];
+
+		if (mapped(pid, names[i], path, sizeof(path)) || elf_file__open(path, &elf))
+			continue;
+		if (elf_file__symbol(elf, "lseek64", &sym) ||
+		    elf_file__file_offset(elf, sym.addr, &point.file_offset) ||
+		    probe_links__attach(path, pid, skel->progs.on_probe, &point, 1, false, &links))
+			links = NULL;
+		elf_file__close(elf);
+	}
 	return links;
 }
 
@@ -120,40 +126,56 @@ static void operand(char *at, bool *masked)
 		snprintf(op->attrs[op->nattrs++], WIRE_NAME_BYTES, "%s", word);
 }
 
-static void test(struct wire_cond *c, const char *line)
+static void constant(struct wire_test *t, const char *words)
 {
-	struct wire_test *t = &c->tests[c->ntests++];
 	char value[256] = "";
-	unsigned op, left, kind;
+	unsigned kind;
 
-	if (sscanf(line, "test %u %u %u %255s", &op, &left, &kind, value) < 3)
+	if (sscanf(words, "%u %255s", &kind, value) < 1)
 		return;
-	t->op = (uint8_t)op;
-	t->left = (uint16_t)left;
 	t->const_kind = (uint8_t)kind;
 	if (kind == WIRE_CONST_OPERAND)
 		t->right = (uint16_t)atoi(value);
 	else if (kind == WIRE_CONST_STR)
-		for (t->len = 0; sscanf(value + 2 * t->len, "%2hhx", (unsigned char *)&t->text[t->len]) == 1; t->len++)
-			;
+		for (; t->len < WIRE_TEST_BYTES; t->len++) {
+			if (sscanf(value + 2 * t->len, "%2hhx", (unsigned char *)&t->text[t->len]) != 1)
+				break;
+		}
 	else
 		t->number = kind == WIRE_CONST_FLOAT ? (int64_t)strtoull(value, NULL, 16) : strtoll(value, NULL, 10);
 }
 
+static void test(struct wire_cond *c, const char *line)
+{
+	struct wire_test *t = &c->tests[c->ntests++];
+	unsigned op, left;
+	int words = 0;
+
+	if (sscanf(line, "test %u %u %n", &op, &left, &words) < 2)
+		return;
+	t->op = (uint8_t)op;
+	t->left = (uint16_t)left;
+	constant(t, line + words);
+}
+
 static int configure(void)
 {
-	struct wire_seen_config *config = &skel->bss->seen_config;
+	struct wire_limits *limits = skel->bss->limits;
 	struct wire_cond *cond = NULL;
 	char line[1024], *at, *word;
-	unsigned n, nconds = 0;
+	unsigned n, nconds = 0, nconstants = 0;
 	bool masked = false;
 
 	while (fgets(line, sizeof(line), stdin) && strcmp(line, "go\n")) {
-		if (sscanf(line, "limits %u %u %u", &config->limits.depth, &config->limits.items,
-			   &config->limits.chars) == 3 ||
-		    sscanf(line, "stack %u", &config->stack) == 1)
+		if (sscanf(line, "limits %u %u %u", &limits->depth, &limits->items, &limits->chars) == 3) {
+			limits++;
 			continue;
-		if (!strncmp(line, "test ", 5) && cond) {
+		}
+		if (sscanf(line, "stack %u", &skel->bss->seen_config.stack) == 1)
+			continue;
+		if (!strncmp(line, "constant ", 9)) {
+			constant(&skel->bss->constants[nconstants++], line + 9);
+		} else if (!strncmp(line, "test ", 5) && cond) {
 			test(cond, line);
 		} else if (sscanf(line, "step %u", &n) == 1 && cond) {
 			cond->steps[cond->nsteps++] = (uint8_t)n;
@@ -184,7 +206,7 @@ static int print(void *ctx, void *data, size_t size)
 	const unsigned char *bytes = data;
 
 	(void)ctx;
-	printf("%u %llu %llu %u %u %u ", e->window, (unsigned long long)e->call, (unsigned long long)e->duration_ns,
+	printf("%u %llu %llu %u %u %u ", e->func, (unsigned long long)e->call, (unsigned long long)e->duration_ns,
 	       e->nroots, e->nstack, e->flags);
 	if (size < sizeof(*e) || e->nroots * sizeof(struct wire_root) + e->nstack * sizeof(struct wire_stack_entry) +
 						 e->nbytes + sizeof(*e) !=
