@@ -351,7 +351,6 @@ struct args_walk {
 	const struct wire_value_layout *v;
 	u64 masked;
 	u32 n;
-	u32 pad;
 };
 
 /* bpf_loop callback: one argument. */

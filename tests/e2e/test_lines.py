@@ -110,39 +110,51 @@ def slots(frames):
     return out
 
 
-def simulate(code, watch, truths, places, counts):
+class Frame:
+    """What happened in a frame, by instruction and by line."""
+
+    def __init__(self, code, events):
+        self.events = events
+        self.at = collections.defaultdict(list)
+        self.of = collections.defaultdict(list)
+        self.doomed = len(events)  # from there on an exception ends it
+        while self.doomed and not code.line[events[self.doomed - 1][0]] and code.op[events[self.doomed - 1][0]] not in RETURNS:
+            self.doomed -= 1
+        for n, (at, *lines) in enumerate(events):
+            self.at[at].append(n)
+            for line in set(lines) - {0}:
+                self.of[line].append(n)
+
+    def look(self, offsets, lines):
+        """The events at these instructions, and those of these lines."""
+        return sorted({n for key in offsets if key in self.at for n in self.at[key]} |
+                      {n for key in lines if key in self.of for n in self.of[key]})
+
+
+def simulate(code, watch, frames, places, counts):
     """Compares what one watch tells with what happened; a text where it differs."""
     lines, offsets, steps = watch
     last = {}
-    for events, slot in zip(truths, places):
-        doomed = len(events)
-        while doomed and not code.line[events[doomed - 1][0]] and code.op[events[doomed - 1][0]] not in RETURNS:
-            doomed -= 1
-        for number, (at, left, entered, returned) in enumerate(events):
+    for frame, slot in zip(frames, places):
+        for n in frame.look(offsets, lines):
+            at, left, entered, returned = frame.events[n]
             right = (left if left in lines else 0, entered if entered in lines else 0)
             over = returned if returned in lines else 0
             if at not in offsets:
                 # An exception ends the frame: it is only seen to end.
-                if right == (left, 0) and number >= doomed:
+                if (right == (left, 0) and n >= frame.doomed) or not (any(right) or over):
                     continue
-                if any(right) or over:
-                    return 'at %d: %r is missed' % (at, (right, over))
-                continue
+                return 'at %d: %r is missed' % (at, (right, over))
             step = steps[last.get(slot, -1), at]
-            last_seen = last.get(slot, -1)
             last[slot] = at
             counts['hits'] += 1
             if step.unsure:
                 counts['unsure'] += 1
-                if os.environ.get('SHOW'):
-                    f = last_seen
-                    print('unsure', sorted(lines), f, f >= 0 and (code.op[f], code.line[f]), at, code.op[at], code.line[at], right)
                 continue
             # A line in which it returns is left there, also where it was entered there.
-            ours = (step.leaves, step.enters)
             if over and not entered and not left:
                 right = (over, 0)
-            if ours != right or bool(step.ends) != (code.op[at] in RETURNS):
+            if (step.leaves, step.enters) != right or bool(step.ends) != (code.op[at] in RETURNS):
                 return 'at %d (%s, line %d): %r, and is told %r' % (at, code.op[at], code.line[at], right, step)
     return None
 
@@ -172,11 +184,11 @@ def compare(folder, python, seed, count):
     counts, wrong, many = collections.Counter(), [], 0
     for (program, address), records in frames.items():
         code = codes[address]
-        truths = [truth(code, r[4], python.version[:2]) for r in records]
+        happened = [Frame(code, truth(code, r[4], python.version[:2])) for r in records]
         places = slots(records)
         for watch in code.watches:
             counts['watches'] += 1
-            said = simulate(code, watch, truths, places, counts)
+            said = simulate(code, watch, happened, places, counts)
             if said:
                 wrong.append('program %d, %s, lines %s: %s' % (program, records[0][1], sorted(watch[0]), said))
         counts['lines'] += len(code.windows)
