@@ -368,14 +368,14 @@ struct cond_frame {
 	 * register: the verifier would follow all that it can be. */
 	volatile u64 stack;
 	u32 slot;
-	u32 pad;
+	u32 first; /* what the condition calls operand 0, in operands[] */
 };
 
 /* The value of an operand. Negative: it has none; 0: it cannot be told. */
 static __always_inline int side_load(const struct wire_value_layout *v, const struct cond_frame *f, u32 operand,
 				     struct cond_value *out)
 {
-	struct operand_query q = { .frame = f->frame, .slot = f->slot, .operand = operand };
+	struct operand_query q = { .frame = f->frame, .slot = f->slot, .operand = f->first + operand };
 
 	switch (operand_read(v, &q)) {
 	case WIRE_ROOT_VALUE:
@@ -444,11 +444,16 @@ __noinline int cond_eval(const struct wire_value_layout *v, struct cond_frame *f
 }
 
 /* enum cond_truth of the condition for what `frame` has in its variables now. */
-static __always_inline int seen_cond(const struct wire_value_layout *v, u32 slot, u64 frame)
+static __always_inline int seen_cond_of(const struct wire_value_layout *v, u32 slot, u64 frame, u32 first)
 {
-	struct cond_frame f = { .frame = frame, .slot = slot };
+	struct cond_frame f = { .frame = frame, .slot = slot, .first = first };
 
 	return cond.nsteps ? cond_eval(v, &f) : COND_TRUE;
+}
+
+static __always_inline int seen_cond(const struct wire_value_layout *v, u32 slot, u64 frame)
+{
+	return seen_cond_of(v, slot, frame, 0);
 }
 
 #endif

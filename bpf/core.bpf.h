@@ -46,6 +46,9 @@ struct thread_state {
 	u64 root_frame;		      /* outermost frame of the stack whose older frames are registered */
 	struct wire_event_code event; /* room to describe a function in */
 	u64 tstate;		      /* Python's state of the thread, where it was found last */
+	u64 told_since;		      /* when the telling of an event began */
+	u32 told; /* 1 + index in seen_scratch of an event that is still to be sent; see trace.bpf.h */
+	u32 pad;
 	u64 walk[WIRE_MAX_PREATTACH];
 };
 
@@ -265,7 +268,7 @@ static __noinline struct thread_state *thread_new(struct task_struct *task)
 }
 
 /* The state of the running thread, the hit's cost added; NULL when it is none of ours or nothing is recorded yet. */
-static __always_inline struct thread_state *thread_enter(const struct wire_site *site)
+static __always_inline struct thread_state *thread_enter(u32 cost_ns)
 {
 	struct task_struct *task;
 	struct thread_state *thr;
@@ -279,7 +282,7 @@ static __always_inline struct thread_state *thread_enter(const struct wire_site 
 		if (!thr)
 			return NULL;
 	}
-	*ours_of(thr) += site->cost_ns;
+	*ours_of(thr) += cost_ns;
 	return thr;
 }
 

@@ -51,11 +51,21 @@ struct tstate_walk {
 	u64 found;
 };
 
+/* The frame that a thread state runs. */
+static __always_inline u64 tstate_frame(const struct wire_build *b, u64 tstate)
+{
+	if (b->tstate_current_frame >= 0)
+		return read_u64(tstate + b->tstate_current_frame);
+	if (b->tstate_cframe >= 0)
+		return read_u64(read_u64(tstate + b->tstate_cframe) + b->cframe_current_frame);
+	return read_u64(tstate + b->tstate_frame);
+}
+
 /* bpf_loop callback: one thread state of an interpreter, or on to the next interpreter. */
 static long tstate_step(u64 i, struct tstate_walk *w)
 {
 	if (w->tstate) {
-		if (read_u64(w->tstate + w->b->tstate_current_frame) == w->frame) {
+		if (tstate_frame(w->b, w->tstate) == w->frame) {
 			w->found = w->tstate;
 			return 1;
 		}
@@ -69,14 +79,14 @@ static long tstate_step(u64 i, struct tstate_walk *w)
 	return 0;
 }
 
-/* The thread state that runs `frame`, for sites at which no register holds it (3.13 on); 0 when it was not found. */
+/* The thread state that runs `frame`, for sites at which no register holds it (3.11 on); 0 when it was not found. */
 __noinline u64 tstate_running(struct thread_state *thr, const struct wire_build *b, u64 frame)
 {
 	struct tstate_walk w = { .b = b, .frame = frame };
 
 	if (!thr || !b)
 		return 0;
-	if (likely(thr->tstate && read_u64(thr->tstate + b->tstate_current_frame) == frame))
+	if (likely(thr->tstate && tstate_frame(b, thr->tstate) == frame))
 		return thr->tstate;
 	w.interp = interp_head(b, thr->home);
 	bpf_loop(WIRE_MAX_THREADS + WIRE_MAX_INTERPS, tstate_step, &w, 0);

@@ -2,6 +2,7 @@
  * The entry points of the BPF programs. Each finds its site, thread and build and hands over to the core; nothing is
  * decided here.
  */
+#include "place.bpf.h"
 #include "tree.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -21,16 +22,46 @@ struct hit {
 	u64 frame;
 };
 
+static __always_inline u64 hit_tstate(const struct hit *h)
+{
+	return h->site->tstate_reg != WIRE_REG_NONE ? reg_get(h->ctx, h->site->tstate_reg)
+						    : tstate_running(h->thr, h->b, h->frame);
+}
+
 /* Whether the running thread has an exception set. */
 static __always_inline int exception_set(const struct hit *h)
 {
-	u64 tstate;
-
 	if (h->site->outcome != WIRE_OUTCOME_ASK)
 		return h->site->outcome == WIRE_OUTCOME_RAISED;
-	tstate = h->site->tstate_reg != WIRE_REG_NONE ? reg_get(h->ctx, h->site->tstate_reg)
-						      : tstate_running(h->thr, h->b, h->frame);
-	return read_u64(tstate + h->b->tstate_exc) != 0;
+	return read_u64(hit_tstate(h) + h->b->tstate_exc) != 0;
+}
+
+static __always_inline void close(const struct hit *h, struct wire_frame *rec, int raised, u64 now)
+{
+	frame_close(h->thr, rec, raised, now);
+	if (is_told(rec))
+		trace_end(h->thr, h->b, rec, h->frame, raised ? hit_tstate(h) : 0);
+	frame_forget(h->thr, h->frame);
+}
+
+/* What a generator yields, as far as the site knows; the frame itself knows more up to 3.10. */
+static __always_inline u64 hit_yields(const struct hit *h)
+{
+	u64 reg;
+
+	if (h->site->kind == WIRE_SITE_USDT_RETURN)
+		return read_u64(read_u64(h->frame + h->b->frame_stackpointer));
+	if (h->site->value_reg == WIRE_REG_NONE)
+		return 0;
+	reg = reg_get(h->ctx, h->site->value_reg);
+	return h->site->value_below ? read_u64(reg - 8) : reg;
+}
+
+static __always_inline void suspend(const struct hit *h, struct wire_frame *rec, u64 now)
+{
+	frame_suspend(h->thr, rec, now);
+	if (is_told(rec))
+		trace_yield(h->thr, h->b, rec, h->frame, hit_yields(h));
 }
 
 enum generator_step {
@@ -108,7 +139,7 @@ static __always_inline void on_yield(const struct hit *h)
 	if (!rec || rec->state != WIRE_FRAME_ACTIVE)
 		return;
 	*ours_of(h->thr) += match_ns;
-	frame_suspend(h->thr, rec, bpf_ktime_get_ns());
+	suspend(h, rec, bpf_ktime_get_ns());
 }
 
 /* Under the JIT: the end of a call whose start was hidden is where it is counted. */
@@ -134,7 +165,7 @@ static __noinline void end_of_hidden(const struct hit *h, struct wire_frame *rec
 	if (!rec)
 		return;
 	frame_open(h->thr, h->b, rec, head.code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
-	frame_close(h->thr, h->frame, rec, raised, now);
+	close(h, rec, raised, now);
 }
 
 /* Whether an end was of a call whose start ought to have been seen: that of a matching function, whose caller started
@@ -183,7 +214,7 @@ static __always_inline void on_end(const struct hit *h)
 	if (h->site->kind == WIRE_SITE_USDT_RETURN && rec->generator && !raised &&
 	    resume_place(h->b, frame_instr(h->b, h->frame))) {
 		if (rec->state == WIRE_FRAME_ACTIVE)
-			frame_suspend(h->thr, rec, now);
+			suspend(h, rec, now);
 		return;
 	}
 	if (unlikely(rec->state == WIRE_FRAME_SUSPENDED)) {
@@ -197,7 +228,7 @@ static __always_inline void on_end(const struct hit *h)
 		rec->resume_ns = now;
 		rec->ours0 = *ours_of(h->thr);
 	}
-	frame_close(h->thr, h->frame, rec, raised, now);
+	close(h, rec, raised, now);
 }
 
 /* To 3.10, where the evaluation function is left, by return, yield or exception. */
@@ -213,9 +244,41 @@ static __always_inline void on_leave(const struct hit *h)
 	*ours_of(h->thr) += match_ns;
 	raised = exception_set(h);
 	if (rec->generator && !raised && frame_yielded(h->b, h->frame))
-		frame_suspend(h->thr, rec, now);
+		suspend(h, rec, now);
 	else
-		frame_close(h->thr, h->frame, rec, raised, now);
+		close(h, rec, raised, now);
+}
+
+static __always_inline void on_site(const struct hit *h)
+{
+	u64 key;
+
+	switch (h->site->kind) {
+	case WIRE_SITE_RESUME:
+	case WIRE_SITE_ENTER:
+	case WIRE_SITE_USDT_ENTRY:
+		on_start(h);
+		return;
+	case WIRE_SITE_DEALLOC:
+		key = key_of(h->frame, h->thr->slot);
+		bpf_map_delete_elem(&codes, &key);
+		return;
+	}
+	stack_first(h->thr, h->b, h->frame);
+	if (!proc_of(h->thr->slot)->open && !proc_of(h->thr->slot)->jit)
+		return;
+	switch (h->site->kind) {
+	case WIRE_SITE_YIELD:
+		on_yield(h);
+		return;
+	case WIRE_SITE_END:
+	case WIRE_SITE_USDT_RETURN:
+		on_end(h);
+		return;
+	case WIRE_SITE_LEAVE:
+		on_leave(h);
+		return;
+	}
 }
 
 /* All sites: one program, so that one link holds them all, which attaches and detaches at once. */
@@ -224,9 +287,8 @@ int probe(struct pt_regs *ctx)
 {
 	const struct wire_site *site = &sites[bpf_get_attach_cookie(ctx) & (WIRE_MAX_SITES - 1)];
 	struct hit h = { .ctx = ctx, .site = site };
-	u64 key;
 
-	h.thr = thread_enter(site);
+	h.thr = thread_enter(site->cost_ns);
 	if (!h.thr)
 		return 0;
 	h.b = &builds[site->build & (WIRE_MAX_BUILDS - 1)];
@@ -236,33 +298,18 @@ int probe(struct pt_regs *ctx)
 	if (site->kind != WIRE_SITE_DEALLOC && thread_in_interp(h.thr, h.b, h.frame))
 		return 0;
 	proc_of(h.thr->slot)->hits++;
-	switch (site->kind) {
-	case WIRE_SITE_RESUME:
-	case WIRE_SITE_ENTER:
-	case WIRE_SITE_USDT_ENTRY:
-		on_start(&h);
-		return 0;
-	case WIRE_SITE_DEALLOC:
-		key = key_of(h.frame, h.thr->slot);
-		bpf_map_delete_elem(&codes, &key);
-		return 0;
-	}
-	stack_first(h.thr, h.b, h.frame);
-	if (!proc_of(h.thr->slot)->open && !proc_of(h.thr->slot)->jit)
-		return 0;
-	switch (site->kind) {
-	case WIRE_SITE_YIELD:
-		on_yield(&h);
-		return 0;
-	case WIRE_SITE_END:
-	case WIRE_SITE_USDT_RETURN:
-		on_end(&h);
-		return 0;
-	case WIRE_SITE_LEAVE:
-		on_leave(&h);
-		return 0;
-	}
+	on_site(&h);
+	if (may_trace && unlikely(h.thr->told))
+		trace_finish(h.thr, h.b);
 	return 0;
+}
+
+SEC("uprobe")
+int handler(struct pt_regs *ctx)
+{
+	const struct wire_handler *h = &handlers[bpf_get_attach_cookie(ctx) & (WIRE_MAX_HANDLERS - 1)];
+
+	return handler_hit(h, reg_get(ctx, h->instr_reg) + h->instr_by);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -328,4 +375,10 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	if (!task->signal->live.counter)
 		bpf_map_delete_elem(&tgids, &tgid);
 	return 0;
+}
+
+SEC("perf_event")
+int watch(struct bpf_perf_event_data *ctx)
+{
+	return watch_hit(ctx->addr);
 }

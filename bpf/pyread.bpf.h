@@ -128,6 +128,12 @@ static __always_inline u64 frame_instr(const struct wire_build *b, u64 frame)
 	return read_u64(frame + b->frame_instr);
 }
 
+/* Where a frame of any version stands: its instruction, to 3.10 f_lasti. */
+static __always_inline u64 frame_stands(const struct wire_build *b, u64 frame)
+{
+	return b->frame_instr >= 0 ? frame_instr(b, frame) : (u64)(s64)(s32)read_u32(frame + b->frame_lasti);
+}
+
 /* Where the RESUME instruction at `instr` stands, by its argument: 0 at a start. The argument stays when another opcode
  * takes the place of RESUME, for a debugger's sake; that of instructions which need none is 0. */
 static __always_inline s32 resume_place(const struct wire_build *b, u64 instr)
@@ -158,6 +164,12 @@ static __always_inline int is_code(const struct wire_build *b, u32 slot, u64 cod
 static __always_inline int frame_of_c(const struct wire_build *b, u64 frame)
 {
 	return b->frame_owner_c >= 0 && read_u8(frame + b->frame_owner) >= b->frame_owner_c;
+}
+
+/* Whether a code object is the interpreter's own, behind a class's __init__ (3.13 on). */
+static __always_inline int code_is_internal(const struct wire_build *b, u64 code)
+{
+	return read_u32(code + b->code_flags) & WIRE_CO_INTERNAL;
 }
 
 /* What userspace is told of a function, but for its id, into the thread's own record. */

@@ -71,6 +71,8 @@ struct seen {
 	u32 head, tail; /* of jobs[] */
 	u32 objects;	/* copied */
 	u32 nparts;
+	u32 index; /* its own, in seen_scratch */
+	u32 pad;
 	u64 words[SEEN_WORDS];
 	u8 kinds[SEEN_WORDS]; /* of a function's arguments (3.11 on) */
 	struct snap_job jobs[SNAP_JOBS];
@@ -91,10 +93,12 @@ struct {
 } seen_scratch SEC(".maps");
 
 /* Events of a process in the second that began at `since`. */
-static struct seen_rate {
+struct seen_rate {
 	u64 since;
 	u64 n;
-} seen_rates[WIRE_MAX_PROCS];
+};
+
+static struct seen_rate seen_rates[WIRE_MAX_PROCS];
 
 u64 seen_admitted; /* against seen_config.count */
 
@@ -133,6 +137,7 @@ static __always_inline struct seen *seen_begin(u32 slot, u16 kind, u64 frame, u6
 	seen_count(lost);
 	return NULL;
 found:
+	e->index = at;
 	e->made++;
 	if (!(e->made & 0xffff))
 		seen_forget(e);
@@ -142,8 +147,9 @@ found:
 	e->event.type = WIRE_EVENT_SEEN;
 	e->event.slot = slot;
 	e->event.tid = (u32)bpf_get_current_pid_tgid();
+	e->event.tgid = bpf_get_current_pid_tgid() >> 32;
 	e->event.kind = kind;
-	e->event.place = WIRE_NONE;
+	e->event.window = WIRE_NONE;
 	e->event.frame = frame;
 	e->event.code = code;
 	e->event.time_ns = bpf_ktime_get_ns();
@@ -243,11 +249,11 @@ static long stack_step(u64 i, struct stack_walk *w)
 	}
 	if (frame_head_read(w->b, w->e->event.slot, w->frame, &head))
 		return 1;
-	if (!frame_of_c(w->b, w->frame) && end <= SEEN_LIMIT - sizeof(*entry)) {
+	if (!frame_of_c(w->b, w->frame) && !code_is_internal(w->b, head.code) && end <= SEEN_LIMIT - sizeof(*entry)) {
 		entry = (struct wire_stack_entry *)(w->e->rest + end);
 		entry->code = head.code;
-		entry->instr = w->b->frame_instr >= 0 ? frame_instr(w->b, w->frame)
-						      : (u64)(s64)(s32)read_u32(w->frame + w->b->frame_lasti);
+		entry->instr = frame_stands(w->b, w->frame);
+		entry->globals = read_u64(w->frame + w->b->frame_globals);
 		w->e->end = w->e->chunks = end + sizeof(*entry);
 		w->n++;
 	}

@@ -10,7 +10,8 @@
  *   - of the values of an instance (or of a split dict), all of them, with what tells their order: from 3.13 on the struct
  *     with its header and the order behind, in 3.11 and 3.12 the 32 bytes before it. The keys of an instance's type are
  *     not copied: they never change once they are there;
- *   - of an instance with Py_TPFLAGS_MANAGED_DICT, the 32 bytes before it;
+ *   - of an instance with Py_TPFLAGS_MANAGED_DICT, the 32 bytes before it; of another one the word that points to its dict,
+ *     where that lies behind what there is of it;
  *   - the characters of strs and bytearrays that have them elsewhere.
  * Containers at the last level have their own chunk alone.
  */
@@ -369,7 +370,8 @@ static __noinline int snap_dict(struct seen *e, const struct wire_value_layout *
 }
 
 /* What makes up an instance: its dict, or values, wherever they are. */
-static __noinline int snap_attrs(struct seen *e, const struct wire_value_layout *v, struct snap_job *job, u32 type)
+static __noinline int snap_attrs(struct seen *e, const struct wire_value_layout *v, struct snap_job *job, u32 type,
+				 u32 len)
 {
 	const struct snap_type *t = &e->types[type & (SNAP_TYPES - 1)];
 	u64 addr = job->addr, values = 0, keys = 0, dict, n;
@@ -403,6 +405,9 @@ static __noinline int snap_attrs(struct seen *e, const struct wire_value_layout 
 		n = (s64)n < 0 ? -n : n;
 		offset += (t->basicsize + n * t->itemsize + 7) & ~7LL;
 	}
+	/* Behind the digits of an int and the rest of a str, where no more of them was copied. */
+	if (offset + 8 > len)
+		snap_copy(e, addr + offset, 8);
 	snap_push_part(e, read_u64(addr + offset), SNAP_JOB_OBJECT, job->depth, 0, 0, 0);
 	return 0;
 }
@@ -599,7 +604,7 @@ __noinline int snap_object(struct seen *e, const struct wire_value_layout *v, st
 	if (!(e->types[type & (SNAP_TYPES - 1)].flags & TPFLAGS_HEAPTYPE) && kind != KIND_UNKNOWN &&
 	    kind != KIND_EXCEPTION)
 		return 0;
-	snap_attrs(e, v, job, type);
+	snap_attrs(e, v, job, type, len);
 	if (kind != KIND_INT && kind != KIND_STR && kind != KIND_BYTES)
 		snap_slots(e, type, at, len, job->depth);
 	return 0;

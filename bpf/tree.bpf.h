@@ -5,7 +5,7 @@
 #ifndef PYLU_TREE_BPF_H
 #define PYLU_TREE_BPF_H
 
-#include "pyread.bpf.h"
+#include "trace.bpf.h"
 
 static __always_inline struct wire_frame *frame_lookup(u64 frame, u32 slot)
 {
@@ -90,6 +90,7 @@ static __always_inline void frame_open(const struct thread_state *thr, const str
 	rec->start_instr = 0;
 	rec->start_ns = now;
 	rec->active_ns = 0;
+	rec->call = 0;
 	proc_of(thr->slot)->open++;
 	slice_begin(thr, rec, parent, now);
 }
@@ -157,8 +158,7 @@ static __always_inline u32 log2_bucket(u64 v)
 	return r < WIRE_LOG2_BUCKETS ? r : WIRE_LOG2_BUCKETS - 1;
 }
 
-static __always_inline void frame_close(const struct thread_state *thr, u64 frame, struct wire_frame *rec, int raised,
-					u64 now)
+static __always_inline void frame_close(const struct thread_state *thr, struct wire_frame *rec, int raised, u64 now)
 {
 	struct wire_node *node = frame_stats(thr, rec);
 	u64 ns;
@@ -188,11 +188,15 @@ static __always_inline void frame_close(const struct thread_state *thr, u64 fram
 			node->elapsed_ns += now - rec->start_ns;
 		node->log2_ns[log2_bucket(ns)]++;
 	}
-	if (unlikely(frames_pressure)) {
-		u64 key = key_of(frame, thr->slot);
+}
 
+/* The record of a frame that has ended is of no use but for the next frame at its address. */
+static __always_inline void frame_forget(const struct thread_state *thr, u64 frame)
+{
+	u64 key = key_of(frame, thr->slot);
+
+	if (unlikely(frames_pressure))
 		bpf_map_delete_elem(&frames, &key);
-	}
 }
 
 /* A generator's frame yields. */
@@ -396,6 +400,8 @@ static __always_inline void event_start(struct thread_state *thr, const struct w
 		return;
 	frame_open(thr, b, rec, head->code, func, parent, 0, !!(state & WIRE_FUNC_GENERATOR), now);
 	rec->start_instr = instr;
+	if (may_trace && tracing)
+		trace_call(thr, b, rec, frame, head->previous);
 }
 
 /* A generator's frame runs again. */
@@ -410,6 +416,8 @@ static __always_inline void event_resume(struct thread_state *thr, const struct 
 	parent = parent_of(thr, b, head->previous, now);
 	if (rec && rec->state == WIRE_FRAME_SUSPENDED && rec->code == head->code) {
 		slice_begin(thr, rec, parent, now);
+		if (is_told(rec))
+			trace_resume(thr, b, rec, frame);
 		return;
 	}
 	if (rec && rec->state != WIRE_FRAME_CLOSED)

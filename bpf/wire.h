@@ -51,7 +51,9 @@ struct wire_site {
 	u8 tstate_reg; /* register that holds the thread state, or WIRE_REG_NONE */
 	u8 kind;       /* enum wire_site_kind */
 	u8 outcome;    /* enum wire_outcome: what is known of a frame that ends here */
-	u8 pad[3];
+	u8 value_reg; /* YIELD: register that holds what is yielded, or below what it points to it lies; or WIRE_REG_NONE */
+	u8 value_below;
+	u8 pad;
 	u32 cost_ns; /* what a hit takes away from a function's time, if it is dropped */
 	u32 pad2;
 	u64 addr; /* virtual address in the file: the run-time address less this is the load bias */
@@ -70,11 +72,16 @@ struct wire_build {
 	s32 unicode_ascii_data;
 	s32 dict_keys, keys_size, keys_log2_index_bytes, keys_kind, keys_kind_general, keys_nentries, keys_indices;
 	s32 tstate_exc, tstate_current_frame, tstate_next, interp_tstate_head;
+	s32 tstate_thread_id, tstate_frame, tstate_cframe, cframe_current_frame;
 	s32 ob_type;
 	s32 resume_mask;    /* bits of RESUME's argument that tell where it stands */
 	s32 resume_creates; /* those of a generator expression before it makes its generator */
 	s32 frame_builtins, frame_owner_generator, code_bytes;
 	s32 runtime_interp_head, interp_next, interp_id, interp_builtins, interp_jit;
+	u32 index; /* its own, in builds[] */
+	s32 code_consts, code_code, frame_stackdepth, frame_stackpointer;
+	s32 op_yield_value;						 /* to 3.10 */
+	s32 op_return_const, op_return_const_monitored, op_extended_arg; /* opcodes; -1: this version has none */
 	u32 yields_live; /* suspensions are seen: generators that start now can be timed */
 	u64 code_type;	 /* virtual address of PyCode_Type */
 	u64 runtime;	 /* of _PyRuntime */
@@ -138,6 +145,7 @@ struct wire_frame {
 	u64 resume_ns; /* start of the slice that runs, or of the only one */
 	u64 active_ns; /* sum of the slices before, corrected */
 	u64 ours0;     /* the cost of all of the thread's hits up to resume_ns */
+	u64 call;      /* its number, where userspace was told of its start; else 0 */
 };
 
 /* A place in the call tree. Roots of threads: parent = WIRE_NODE_THREAD | slot, func = tid. */

@@ -17,6 +17,7 @@
 #define WIRE_SNAP_OBJECTS 512	  /* looked at for an event */
 #define WIRE_SNAP_ROOTS 64
 #define WIRE_SNAP_STACK 64 /* frames */
+#define WIRE_MAX_HANDLERS 512
 #define WIRE_NONE 0xffff
 
 /* Where a value is found when an event happens. */
@@ -62,6 +63,8 @@ struct wire_root {
 	u8 pad[5];
 };
 #define WIRE_ROOT_ARG 0x8000
+#define WIRE_ROOT_RESULT 0x7fff	     /* of a call: what it returns, yields or raises */
+#define WIRE_ROOT_RAISED_TYPE 0x7ffe /* the class of what it raises, where RESULT is the arguments alone (to 3.11) */
 
 /* A piece of the target's memory as it was at the event; `len` bytes follow, padded to 8. */
 struct wire_chunk {
@@ -73,6 +76,7 @@ struct wire_chunk {
 struct wire_stack_entry {
 	u64 code;
 	u64 instr; /* as frame_instr or frame_lasti of the layout: where the frame stands */
+	u64 globals;
 };
 
 enum wire_seen_kind {
@@ -83,6 +87,13 @@ enum wire_seen_kind {
 	WIRE_SEEN_RESUME,
 	WIRE_SEEN_BEFORE, /* a line is entered */
 	WIRE_SEEN_AFTER,  /* and left */
+};
+
+/* What is told of calls. */
+enum wire_tracing {
+	WIRE_TRACING_NOTHING,
+	WIRE_TRACING_CALLS,
+	WIRE_TRACING_ENDS, /* of those that were told to have started, and no more */
 };
 
 enum wire_seen_flags {
@@ -98,16 +109,18 @@ struct wire_event_seen {
 	u32 type; /* WIRE_EVENT_SEEN */
 	u32 slot;
 	u32 tid;
-	u16 kind;  /* enum wire_seen_kind */
-	u16 place; /* into places[]; WIRE_NONE: a call's */
-	u32 func;  /* of a call: function id as in wire_event_code; 0: not decided yet */
+	u16 kind;   /* enum wire_seen_kind */
+	u16 window; /* the line; WIRE_NONE: a call's */
+	u32 func;   /* of a call: function id as in wire_event_code; 0: not decided yet */
 	u32 flags;
 	u64 time_ns; /* CLOCK_MONOTONIC */
 	u64 duration_ns;
 	u64 frame; /* address: pairs the events of one call */
 	u64 code;
-	u64 call; /* number of the call, the same in all of its events; 0: none */
-	u32 nroots, nstack, nbytes, pad;
+	u64 call;	    /* number of the call, the same in all of its events; 0: none */
+	u64 instr, globals; /* as in wire_stack_entry, of the frame itself */
+	u32 nroots, nstack, nbytes;
+	u32 tgid;
 };
 
 /* What stands in a snapshot's objects: offsets of one build, -1 where there is none; see userspace/layout.h. */
@@ -179,22 +192,73 @@ struct wire_cond {
 	struct wire_test tests[WIRE_MAX_TESTS];
 };
 
+/* What is known of a function whose calls are told. Key: function id. */
+struct wire_trace_func {
+	u64 masked;   /* bits of its arguments: not read */
+	u32 operands; /* those of the condition, the first one in operands[]; WIRE_NONE: not known */
+	u32 noperands;
+};
+#define WIRE_MAX_TRACE_FUNCS (1 << 16)
+
+#define WIRE_MAX_WATCHED 4	 /* debug registers of a processor */
+#define WIRE_MAX_WINDOWS 512	 /* lines of a session */
+#define WIRE_MAX_MARKS (1 << 14) /* frames between two places */
+#define WIRE_MAX_WATCHERS (1 << 12)
+
 /* A code unit whose execution is an event. */
 struct wire_place {
 	u64 addr; /* of the byte that is watched: the unit's second */
 	u64 code;
-	u32 slot; /* process */
-	u32 line;
-	/* Operands read when the line of this place is entered here, and when the line of the place before is left here. */
-	u16 before[2], after[2]; /* first, number; into place_operands[] */
-	u16 cond[2];
+};
+
+/* A place that is watched now. */
+struct wire_watched {
+	u64 addr; /* 0: none */
+	u32 place;
 	u32 pad;
 };
 
-enum wire_action {			  /* bits: what it means when a frame comes from one place to another */
-		   WIRE_ACTION_LEAVE = 1, /* the line of the former is left */
-		   WIRE_ACTION_ENTER = 2, /* the line of the latter is entered */
-		   WIRE_ACTION_KEEP = 4,  /* neither: inside a line */
+/* What it means that a frame comes from one place to another. */
+struct wire_place_step {
+	u16 leaves; /* window + 1, or 0 */
+	u16 enters;
+	u16 flags; /* enum wire_step_flags */
+	u16 pad;
+};
+
+enum wire_step_flags {
+	WIRE_STEP_PAUSES = 1, /* a generator yields within the line */
+	WIRE_STEP_RESUMES = 2,
+	WIRE_STEP_ENDS = 8,   /* the frame returns: a line that is entered is left at once */
+	WIRE_STEP_UNSURE = 4, /* nothing may be reported of it */
+};
+
+/* A line. First and number of what is read when it is entered and when it is left, in window_operands[]. */
+struct wire_window {
+	u16 before, nbefore;
+	u16 after, nafter;
+	u64 hits;  /* times that it was entered */
+	u64 timed; /* times that it was seen to be left again */
+	u64 total_ns, min_ns, max_ns;
+};
+
+/* An instruction of an opcode handler at which a code unit is executed; its index is the probe's cookie. See
+ * userspace/site_handlers.h. */
+struct wire_handler {
+	u8 instr_reg; /* it and instr_by: the address of the unit */
+	u8 op;
+	u8 counted, repeats, misses;
+	u8 pad[3];
+	s32 instr_by;
+	u32 counter_below;
+	u32 cost_ns;
+};
+
+/* What a place was seen last with at a handler. */
+struct wire_place_last {
+	u16 counter;
+	u8 repeats; /* it runs again, unless the counter stays below */
+	u8 misses;  /* or its basic form does, unless the counter stays the same */
 };
 
 /* What the session asks for, whatever the command. */

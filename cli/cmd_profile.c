@@ -1,18 +1,12 @@
 /* cmd_profile: exact call counts and times of the functions that match, as a call tree. */
-#include <fcntl.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backend.h"
 #include "diag.h"
+#include "interrupt.h"
 #include "launch.h"
 #include "opt.h"
 #include "out.h"
@@ -20,16 +14,15 @@
 #include "profile.h"
 #include "session.h"
 #include "suggest.h"
-#include "target.h"
+#include "targets.h"
 
 struct config {
-	struct opt_pids pids, tree;
+	struct targets targets;
 	double seconds;
 	const char *format, *output, *backend;
 	bool raw;
 	const char *const *patterns;
 	size_t npatterns;
-	char **command; /* NULL: none */
 };
 
 static const char *format_name(size_t i)
@@ -38,9 +31,9 @@ static const char *format_name(size_t i)
 }
 
 static const struct opt opts[] = {
-	{ 'p', "pid", "PID[,PID...]", "processes to watch", OPT_PIDS, offsetof(struct config, pids) },
+	{ 'p', "pid", "PID[,PID...]", "processes to watch", OPT_PIDS, offsetof(struct config, targets.pids) },
 	{ 0, "tree", "PID", "a process, its children, and those forked while we watch", OPT_PIDS,
-	  offsetof(struct config, tree) },
+	  offsetof(struct config, targets.tree) },
 	{ 'd', "duration", "SECONDS", "stop after this time (default: Ctrl-C, or when the processes end)", OPT_SECONDS,
 	  offsetof(struct config, seconds) },
 	{ 'f', "format", "FORMAT", "text, json, folded or svg (default: by the file's ending, else text)", OPT_CHOICE,
@@ -53,67 +46,6 @@ static const struct opt opts[] = {
 	  offsetof(struct config, raw) },
 	{ 0 },
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	interrupted = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	signal(SIGPIPE, SIG_IGN);
-}
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* A process in the tree may be no Python, or have ended since: then it is left out. */
-static int add_member(pid_t pid, void *ctx)
-{
-	struct session *s = ctx;
-	struct target *t;
-	const char *why;
-
-	if (target__probe(pid, &t, &why))
-		return 0;
-	return session__add_target(s, t);
-}
-
-static int add_targets(struct session *s, const struct config *config, struct launch *launch)
-{
-	struct target *t;
-	int err = 0;
-
-	if (config->command)
-		return session__add_command(s, launch__pid(launch), launch__exe(launch), launch__interpreter(launch),
-					    launch__text(launch));
-	for (size_t i = 0; i < config->pids.n && !err; i++) {
-		err = target__open(config->pids.pids[i], &t);
-		if (!err)
-			err = session__add_target(s, t);
-	}
-	for (size_t i = 0; i < config->tree.n && !err; i++) {
-		err = target__open(config->tree.pids[i], &t);
-		if (!err)
-			err = session__add_target(s, t);
-		if (!err)
-			err = target_for_each_descendant(config->tree.pids[i], add_member, s);
-	}
-	return err;
-}
 
 static void progress(const struct session *s, double seconds, bool last)
 {
@@ -145,7 +77,7 @@ static int watch(struct session *s, const struct config *config)
 
 	for (;;) {
 		spent = now_s() - start;
-		if (interrupted || watched == 0 || (config->seconds > 0 && spent >= config->seconds))
+		if (interrupted() || watched == 0 || (config->seconds > 0 && spent >= config->seconds))
 			break;
 		progress(s, spent, false);
 		watched = session__poll(s, config->seconds > 0 && config->seconds - spent < 0.05
@@ -160,17 +92,6 @@ static int watch(struct session *s, const struct config *config)
 	return 0;
 }
 
-static void announce(const struct config *config, const struct session *s)
-{
-	size_t n = config->command ? 1 : config->pids.n + config->tree.n;
-	struct session_status status;
-
-	session__status(s, &status);
-	fprintf(stderr, "pylu-bpf: watching %zu process%s; %s; a hit costs %.2f us here\n",
-		status.processes > n ? status.processes : n, status.processes > 1 ? "es" : "", session__why(s),
-		status.ns_per_hit / 1000);
-}
-
 static bool profile_empty(const struct profile *p)
 {
 	for (size_t i = 0; i < p->nprocesses; i++)
@@ -183,13 +104,13 @@ static bool profile_empty(const struct profile *p)
 static int measure(const struct config *config, struct session *s, struct launch *launch, struct output *output)
 {
 	struct profile *p = NULL;
-	int err = add_targets(s, config, launch);
+	int err = targets__add(&config->targets, s, launch);
 
 	if (!err)
 		err = session__attach(s);
 	if (err)
 		return err;
-	announce(config, s);
+	targets__announce(&config->targets, s);
 	if (launch)
 		err = launch__go(launch);
 	if (!err)
@@ -206,31 +127,20 @@ static int measure(const struct config *config, struct session *s, struct launch
 	return err;
 }
 
-/* Splits at "--": patterns before, the command behind. */
 static int read_config(const struct command *cmd, int argc, char **argv, struct config *config)
 {
-	int split = argc, first, status;
+	int words, first, status = targets__split(cmd, argc, argv, &config->targets, &words);
 
-	for (int i = 1; i < argc && split == argc; i++)
-		if (!strcmp(argv[i], "--"))
-			split = i;
-	if (split < argc) {
-		if (split + 1 == argc)
-			return opt__usage(cmd, "no command behind '--'");
-		config->command = argv + split + 1;
-	}
-	argv[split] = NULL;
-	status = opt__parse(cmd, split, argv, config, &first);
+	if (!status)
+		status = opt__parse(cmd, words, argv, config, &first);
 	if (status)
 		return status;
 	config->patterns = (const char *const *)argv + first;
-	config->npatterns = (size_t)(split - first);
+	config->npatterns = (size_t)(words - first);
 	if (!config->npatterns)
 		return opt__usage(
 			cmd, "no pattern; '__main__.**' means all functions of the program itself, '**' all there are");
-	if (!!config->pids.n + !!config->tree.n + !!config->command != 1)
-		return opt__usage(cmd, "name the target by one of -p PID, --tree PID, or -- COMMAND");
-	return 0;
+	return targets__check(cmd, &config->targets);
 }
 
 static int run(const struct command *cmd, int argc, char **argv)
@@ -247,14 +157,14 @@ static int run(const struct command *cmd, int argc, char **argv)
 		.patterns = config.patterns,
 		.npatterns = config.npatterns,
 		.raw = config.raw,
-		.tree = config.tree.n > 0,
+		.tree = config.targets.tree.n > 0,
 		.backend = config.backend,
 	};
 
-	catch_signals();
+	interrupt_catch();
 	err = output__open(config.format, config.output, &output);
-	if (!err && config.command)
-		err = launch__prepare(config.command, &launch);
+	if (!err && config.targets.command)
+		err = launch__prepare(config.targets.command, &launch);
 	if (!err)
 		err = session__new(&session_opts, &s);
 	if (!err)

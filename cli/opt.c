@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_OPTS 24
+#define MAX_OPTS 32
 
 int opt__usage(const struct command *cmd, const char *fmt, ...)
 {
@@ -22,10 +22,28 @@ int opt__usage(const struct command *cmd, const char *fmt, ...)
 	return 2;
 }
 
-static void help(const struct command *cmd)
+struct flat {
+	struct opt opts[MAX_OPTS];
+	int n;
+};
+
+/* Tables in tables become one list; offsets are from the configuration's start. */
+static void flatten(struct flat *flat, const struct opt *opts, size_t offset)
+{
+	for (const struct opt *o = opts; o->name && flat->n < MAX_OPTS; o++) {
+		if (o->type == OPT_TABLE) {
+			flatten(flat, o->table, offset + o->offset);
+			continue;
+		}
+		flat->opts[flat->n] = *o;
+		flat->opts[flat->n++].offset += offset;
+	}
+}
+
+static void help(const struct command *cmd, const struct flat *flat)
 {
 	printf("Usage: pylu-bpf %s\n\n%s\n\n", cmd->usage, cmd->summary);
-	for (const struct opt *o = cmd->opts; o->name; o++) {
+	for (const struct opt *o = flat->opts; o < flat->opts + flat->n; o++) {
 		char left[64];
 
 		if (o->letter)
@@ -73,6 +91,41 @@ static int set_choice(const struct command *cmd, const struct opt *o, const char
 	return opt__usage(cmd, "--%s takes %s, not '%s'", o->name, names, arg);
 }
 
+/* Decimal digits only: strtoul would take "-1", " 1" and "1,000" or stop in their midst. Returns what follows the number,
+ * NULL where there is none or it does not fit. */
+static const char *digits(const char *arg, uint32_t *value)
+{
+	const char *s = arg;
+	uint64_t n = 0;
+
+	for (; *s >= '0' && *s <= '9' && n <= UINT32_MAX; s++)
+		n = n * 10 + (uint64_t)(*s - '0');
+	*value = (uint32_t)n;
+	return s == arg || n > UINT32_MAX ? NULL : s;
+}
+
+static int set_count(const struct command *cmd, const struct opt *o, uint32_t *value, const char *arg)
+{
+	const uint32_t most = o->most ? o->most : UINT32_MAX;
+	const char *end = digits(arg, value);
+
+	if (!end || *end || !*value || *value > most)
+		return opt__usage(cmd, "--%s takes a whole number from 1 to %u, in digits only, not '%s'", o->name,
+				  most, arg);
+	return 0;
+}
+
+static int set_rate(const struct command *cmd, const struct opt *o, uint32_t *value, const char *arg)
+{
+	const char *end = digits(arg, value);
+
+	if (!end || (*end && strcmp(end, "/s") != 0))
+		return opt__usage(cmd,
+				  "--%s takes a number a second, such as 100/s or 100, or 0 for no limit, not '%s'",
+				  o->name, arg);
+	return 0;
+}
+
 static int set(const struct command *cmd, const struct opt *o, char *config, const char *arg)
 {
 	void *value = config + o->offset;
@@ -99,17 +152,25 @@ static int set(const struct command *cmd, const struct opt *o, char *config, con
 			return opt__usage(cmd, "--%s takes process ids separated by commas (at most %d), not '%s'",
 					  o->name, OPT_MAX_PIDS, arg);
 		return 0;
+	case OPT_COUNT:
+		return set_count(cmd, o, value, arg);
+	case OPT_RATE:
+		return set_rate(cmd, o, value, arg);
+	case OPT_TABLE: /* flatten() left none */
+		break;
 	}
 	return 0;
 }
 
 int opt__parse(const struct command *cmd, int argc, char **argv, void *config, int *first)
 {
-	struct option longs[MAX_OPTS + 2];
+	struct flat flat = { .n = 0 };
+	struct option longs[MAX_OPTS + 2] = { 0 };
 	char letters[2 * MAX_OPTS + 4] = ":h";
 	int n = 0, c, index, err;
 
-	for (const struct opt *o = cmd->opts; o->name && n < MAX_OPTS; o++, n++) {
+	flatten(&flat, cmd->opts, 0);
+	for (const struct opt *o = flat.opts; n < flat.n; o++, n++) {
 		char letter[3] = { o->letter, o->arg ? ':' : 0, 0 };
 
 		longs[n] = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL, 256 + n };
@@ -117,12 +178,11 @@ int opt__parse(const struct command *cmd, int argc, char **argv, void *config, i
 			strcat(letters, letter);
 	}
 	longs[n] = (struct option){ "help", no_argument, NULL, 'h' };
-	longs[n + 1] = (struct option){ 0 };
 	opterr = 0;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		if (c == 'h') {
-			help(cmd);
+			help(cmd, &flat);
 			return -1;
 		}
 		if (c == ':')
@@ -131,9 +191,9 @@ int opt__parse(const struct command *cmd, int argc, char **argv, void *config, i
 			return opt__usage(cmd, "unknown option '%s'", argv[optind - 1]);
 		index = c - 256;
 		for (int i = 0; c < 256 && i < n; i++)
-			if (cmd->opts[i].letter == c)
+			if (flat.opts[i].letter == c)
 				index = i;
-		err = set(cmd, &cmd->opts[index], config, optarg);
+		err = set(cmd, &flat.opts[index], config, optarg);
 		if (err)
 			return err;
 	}

@@ -5,6 +5,7 @@
 #define PYLU_OPT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum opt_type {
@@ -13,6 +14,9 @@ enum opt_type {
 	OPT_CHOICE,  /* const char *, one of the values of `choice` */
 	OPT_SECONDS, /* double, > 0 */
 	OPT_PIDS,    /* struct opt_pids; comma-separated, may be given more than once */
+	OPT_COUNT,   /* uint32_t, from 1 to `most` */
+	OPT_RATE,    /* uint32_t, a second; 0: no limit */
+	OPT_TABLE,   /* no option, but those of `table`; see OPT_INCLUDE */
 };
 
 #define OPT_MAX_PIDS 64
@@ -28,7 +32,15 @@ struct opt {
 	enum opt_type type;
 	size_t offset;			 /* of the value in the command's configuration */
 	const char *(*choice)(size_t i); /* for OPT_CHOICE: the i-th value, NULL behind the last */
+	uint32_t most;			 /* for OPT_COUNT; 0: as much as there is room for */
+	const struct opt *table;	 /* for OPT_TABLE */
 };
+
+/* A row for the options of another table, whose values lie in a member of the command's configuration. */
+#define OPT_INCLUDE(other, member_offset)                                                  \
+	{                                                                                  \
+		.name = "", .type = OPT_TABLE, .offset = (member_offset), .table = (other) \
+	}
 
 struct command {
 	const char *name, *usage, *summary, *notes;
@@ -46,6 +58,6 @@ int opt__parse(const struct command *cmd, int argc, char **argv, void *config, i
 /* A usage error: prints the message and how to get help. Returns 2. */
 int opt__usage(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-extern const struct command cmd_profile, cmd_ps, cmd_funcs, cmd_doctor;
+extern const struct command cmd_profile, cmd_trace, cmd_line, cmd_debug, cmd_var, cmd_ps, cmd_funcs, cmd_doctor;
 
 #endif

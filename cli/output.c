@@ -59,7 +59,12 @@ int output__open(const char *format, const char *path, struct output **out)
 	return 0;
 }
 
-int output__write(struct output *o, const struct profile *p)
+const char *output__format(const struct output *o)
+{
+	return o->format->name;
+}
+
+int output__put(struct output *o, output_writer write, const void *what)
 {
 	const struct out_options opts = { .color = !o->path && isatty(STDOUT_FILENO) && !getenv("NO_COLOR") };
 	int err;
@@ -67,7 +72,7 @@ int output__write(struct output *o, const struct profile *p)
 	/* Only now is what was in the file given up. /dev/full and pipes cannot be cut, and need not be. */
 	if (o->path && ftruncate(fileno(o->f), 0) && errno != EINVAL)
 		return diag_error(-errno, "cannot write to %s: %s", o->path, strerror(errno));
-	err = o->format->write(p, o->f, &opts);
+	err = write(what, o->f, &opts);
 	if (!err && fflush(o->f))
 		err = -errno;
 	if (err)
@@ -75,6 +80,25 @@ int output__write(struct output *o, const struct profile *p)
 	if (o->path)
 		fprintf(stderr, "pylu-bpf: wrote %s\n", o->path);
 	return 0;
+}
+
+struct job {
+	const struct out_format *format;
+	const struct profile *profile;
+};
+
+static int write_profile(const void *what, FILE *f, const struct out_options *opts)
+{
+	const struct job *job = what;
+
+	return job->format->write(job->profile, f, opts);
+}
+
+int output__write(struct output *o, const struct profile *p)
+{
+	const struct job job = { o->format, p };
+
+	return output__put(o, write_profile, &job);
 }
 
 void output__close(struct output *o, int err)

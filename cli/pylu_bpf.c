@@ -8,7 +8,8 @@
 #include "diag.h"
 #include "opt.h"
 
-static const struct command *const commands[] = { &cmd_profile, &cmd_ps, &cmd_funcs, &cmd_doctor, NULL };
+static const struct command *const commands[] = { &cmd_profile, &cmd_trace, &cmd_line,	 &cmd_debug, &cmd_var,
+						  &cmd_ps,	&cmd_funcs, &cmd_doctor, NULL };
 
 static void help(FILE *f)
 {

@@ -193,6 +193,19 @@ static void check_interpreters(struct looker *l)
 		feature_check__say(c, FEATURE_OK, "%u%s", n, n > 1 ? ", which are told apart" : "");
 }
 
+/* What line, debug and var do it with. */
+static void check_watch(struct looker *l)
+{
+	struct feature_check *c = feature_list__add(&l->out->list, "watch");
+
+	if (l->jit)
+		feature_check__say(c, FEATURE_NO,
+				   "compiled traces run without reading the bytecode: line, debug and var cannot see them");
+	else
+		feature_check__say(c, FEATURE_OK,
+				   "line, debug and var watch four places of its bytecode at a time, by debug registers");
+}
+
 static void check_sites(struct looker *l)
 {
 	struct feature_check *c = feature_list__add(&l->out->list, "sites");
@@ -317,6 +330,7 @@ struct feature_target *feature_target__examine(pid_t pid, const struct feature_t
 	check_layout(&l);
 	if (l.opmap) {
 		check_interpreters(&l);
+		check_watch(&l);
 		check_sites(&l);
 	}
 	if (out->sites.n) {

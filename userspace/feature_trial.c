@@ -99,7 +99,7 @@ static void try_programs(struct feature_trial *t, int unused)
 
 	(void)unused;
 	diag_capture__begin(&said);
-	t->err = programs__load(&skel, &t->multi);
+	t->err = programs__load(PROGRAMS_COUNT, &skel, &t->multi);
 	t->loaded = !t->err;
 	if (!t->err) {
 		t->jited = is_jited(skel);

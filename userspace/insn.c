@@ -159,6 +159,95 @@ static void decode_memory(const cs_insn *cs, const cs_x86 *x86, struct insn *out
 		out->load = out->store = false;
 }
 
+static bool is_low(unsigned reg)
+{
+	return reg == X86_REG_AL || reg == X86_REG_CL || reg == X86_REG_DL || reg == X86_REG_BL ||
+	       (reg >= X86_REG_R8B && reg <= X86_REG_R15B) || reg == X86_REG_SPL || reg == X86_REG_BPL ||
+	       reg == X86_REG_SIL || reg == X86_REG_DIL;
+}
+
+/* Sums of a register and a constant. */
+static void decode_sum(const cs_insn *cs, const cs_x86 *x86, struct insn *out)
+{
+	const cs_x86_op *to = &x86->operands[0], *by = &x86->operands[1];
+	int64_t sign = cs->id == X86_INS_SUB || cs->id == X86_INS_DEC ? -1 : 1;
+
+	if (!x86->op_count || to->type != X86_OP_REG || to->size != 8)
+		return;
+	switch (cs->id) {
+	case X86_INS_LEA:
+		if (by->mem.index != X86_REG_INVALID || by->mem.segment != X86_REG_INVALID ||
+		    reg_number(by->mem.base) == INSN_NO_REG)
+			return;
+		out->add_from = reg_number(by->mem.base);
+		out->add_by = by->mem.disp;
+		break;
+	case X86_INS_ADD:
+	case X86_INS_SUB:
+		if (by->type != X86_OP_IMM)
+			return;
+		out->add_from = reg_number(to->reg);
+		out->add_by = sign * by->imm;
+		break;
+	case X86_INS_INC:
+	case X86_INS_DEC:
+		out->add_from = reg_number(to->reg);
+		out->add_by = sign;
+		break;
+	default:
+		return;
+	}
+	out->add_to = reg_number(to->reg);
+}
+
+/* What an opcode passes through on its way from the code unit to the jump to its handler. */
+static void decode_opcode(const cs_insn *cs, const cs_x86 *x86, struct insn *out)
+{
+	const cs_x86_op *to = &x86->operands[0], *from = &x86->operands[1];
+	const cs_x86_op *mem = cs->id == X86_INS_JMP ? to : from;
+
+	if (cs->id == X86_INS_JMP && to->type == X86_OP_REG)
+		out->jump_reg = reg_number(to->reg);
+	if ((cs->id == X86_INS_JMP || cs->id == X86_INS_MOV) && mem->type == X86_OP_MEM && mem->size == 8 &&
+	    mem->mem.scale == 8 && mem->mem.index != X86_REG_INVALID && (mem == to || to->type == X86_OP_REG)) {
+		out->picked = reg_number(mem->mem.index);
+		if (mem == from)
+			out->reg = reg_number(to->reg);
+	}
+	if (x86->op_count != 2 || to->type != X86_OP_REG)
+		return;
+	if (cs->id == X86_INS_MOVZX && from->type == X86_OP_MEM && from->mem.index == X86_REG_INVALID &&
+	    reg_number(from->mem.base) != INSN_NO_REG) {
+		out->narrow = from->size;
+		out->reg = reg_number(to->reg);
+		out->base = reg_number(from->mem.base);
+		out->disp = from->mem.disp;
+	} else if (from->type == X86_OP_REG &&
+		   (cs->id == X86_INS_MOVZX || cs->id == X86_INS_MOV || cs->id == X86_INS_MOVSXD) &&
+		   (from->size > 1 || is_low(from->reg)) && to->size > 1) {
+		out->keep_to = reg_number(to->reg);
+		out->keep_from = reg_number(from->reg);
+	} else if (cs->id == X86_INS_OR) {
+		out->keep_to = reg_number(to->reg);
+		out->keep_from = from->type == X86_OP_REG ? reg_number(from->reg) : out->keep_to;
+		out->joins = true;
+	}
+}
+
+static void decode_overwritten(const cs_insn *cs, const cs_x86 *x86, struct insn *out)
+{
+	for (uint8_t i = 0; i < x86->op_count; i++) {
+		const cs_x86_op *op = &x86->operands[i];
+
+		if (op->type != X86_OP_MEM || !(op->access & CS_AC_WRITE) ||
+		    (op->access & CS_AC_READ && cs->id != X86_INS_XCHG))
+			continue;
+		out->overwrites = true;
+		if (op->mem.index == X86_REG_INVALID && op->mem.segment == X86_REG_INVALID)
+			out->written_base = reg_number(op->mem.base);
+	}
+}
+
 int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len, uint64_t addr, struct insn *out)
 {
 	const uint8_t *at = code;
@@ -166,7 +255,17 @@ int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len
 	cs_regs read, written;
 	uint8_t nread, nwritten;
 
-	*out = (struct insn){ .addr = addr, .copy_to = INSN_NO_REG, .copy_from = INSN_NO_REG, .base = INSN_NO_REG };
+	*out = (struct insn){ .addr = addr,
+			      .copy_to = INSN_NO_REG,
+			      .copy_from = INSN_NO_REG,
+			      .base = INSN_NO_REG,
+			      .add_to = INSN_NO_REG,
+			      .add_from = INSN_NO_REG,
+			      .keep_to = INSN_NO_REG,
+			      .keep_from = INSN_NO_REG,
+			      .picked = INSN_NO_REG,
+			      .jump_reg = INSN_NO_REG,
+			      .written_base = INSN_NO_REG };
 	if (!cs_disasm_iter(d->handle, &at, &len, &address, d->scratch))
 		return -EINVAL;
 	out->len = (uint8_t)d->scratch->size;
@@ -180,6 +279,9 @@ int insn_decoder__decode(struct insn_decoder *d, const uint8_t *code, size_t len
 		}
 	decode_flow(d, &d->scratch->detail->x86, out);
 	decode_memory(d->scratch, &d->scratch->detail->x86, out);
+	decode_sum(d->scratch, &d->scratch->detail->x86, out);
+	decode_opcode(d->scratch, &d->scratch->detail->x86, out);
+	decode_overwritten(d->scratch, &d->scratch->detail->x86, out);
 	return 0;
 }
 

@@ -35,6 +35,19 @@ struct insn {
 	uint64_t table;
 	uint8_t reg, base;
 	int64_t disp;
+	/* add_to = add_from + add_by, of whole general registers, else INSN_NO_REG */
+	uint8_t add_to, add_from;
+	int64_t add_by;
+	uint8_t narrow; /* a load of 1 or 2 bytes at base + disp into `reg`, the rest of which becomes 0; else 0 */
+	/* keep_to gets the low byte of keep_from, else INSN_NO_REG; or its bits besides its own (`joins`) */
+	uint8_t keep_to, keep_from;
+	bool joins;
+	uint8_t picked; /* the index in a table of words from which it loads `reg` or at which it jumps, else INSN_NO_REG */
+	uint8_t jump_reg; /* holds where it jumps, else INSN_NO_REG */
+	/* it overwrites memory, at a constant distance from `written_base` or, where that is INSN_NO_REG, anywhere; what also
+	   reads there, as counting does, is none */
+	bool overwrites;
+	uint8_t written_base;
 };
 
 struct insn_decoder;

@@ -76,8 +76,8 @@ bool layout__fits(const struct layout *lay)
 		lay->code_qualname,  lay->code_consts,		lay->code_argcount,	  lay->code_names,
 		lay->code_linetable, lay->code_localsplusnames, lay->code_localspluskinds
 	};
-	const int32_t type[] = { lay->type_flags, lay->type_basicsize, lay->type_itemsize,
-				 lay->type_base,  lay->type_dict,      lay->type_dictoffset };
+	const int32_t type[] = { lay->type_flags, lay->type_basicsize,	lay->type_itemsize, lay->type_base,
+				 lay->type_dict,  lay->type_dictoffset, lay->type_name };
 	bool fits = true;
 
 	for (size_t i = 0; i < sizeof(object) / sizeof(object[0]); i++)

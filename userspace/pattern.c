@@ -357,6 +357,11 @@ static unsigned text_distance(const char *pattern, size_t npattern, const char *
 	return row[ntext];
 }
 
+unsigned name_distance(const char *a, const char *b)
+{
+	return text_distance(a, strnlen(a, DISTANCE_TEXT_MAX), b, strnlen(b, DISTANCE_TEXT_MAX));
+}
+
 /* The length of the first n levels of a name, or of all of it. */
 static size_t prefix_length(const char *text, size_t ntext, size_t n)
 {

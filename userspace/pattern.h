@@ -26,4 +26,7 @@ bool pattern_set__match(const struct pattern_set *set, const char *module, const
  * for "did you mean". UINT_MAX for what a pattern excludes. */
 unsigned pattern_set__distance(const struct pattern_set *set, const char *module, const char *qualname);
 
+/* How many characters have to be changed to make one name of another. */
+unsigned name_distance(const char *a, const char *b);
+
 #endif

@@ -77,6 +77,11 @@ int pyobj_reader__new(const struct target *t, struct pyobj_reader **out)
 		PYOBJ_TYPES(PYOBJ_SYMBOL)
 #undef PYOBJ_SYMBOL
 	};
+	static const char *const objects[PYOBJ_COUNT] = {
+#define PYOBJ_SYMBOL(kind, symbol) [PYOBJ_##kind] = symbol,
+		PYOBJ_OBJECTS(PYOBJ_SYMBOL)
+#undef PYOBJ_SYMBOL
+	};
 	struct layout lay;
 	struct pyobj_symbols sym = { 0 };
 
@@ -89,6 +94,10 @@ int pyobj_reader__new(const struct target *t, struct pyobj_reader **out)
 	for (int i = KIND_OTHER + 1; i < KIND_COUNT; i++) {
 		if (target__symbol(t, symbols[i], &sym.types[i]))
 			return diag_error(-DIAG_UNSUPPORTED, "%s does not export %s", t->interp_path, symbols[i]);
+	}
+	for (int i = 0; i < PYOBJ_COUNT; i++) {
+		if (target__symbol(t, objects[i], &sym.objects[i]))
+			sym.objects[i] = 0;
 	}
 	return pyobj_reader__new_at(t->mem, &lay, &sym, out);
 }

@@ -1,5 +1,6 @@
 /*
- * pyobj_priv: what pyobj's own files (and their unit tests) share. Not for anybody else.
+ * pyobj_priv: what pyobj's own files, value_type.c, which reads types as they do, and the unit tests share. Not for anybody
+ * else.
  */
 #ifndef PYLU_PYOBJ_PRIV_H
 #define PYLU_PYOBJ_PRIV_H
@@ -44,6 +45,32 @@ enum pyobj_kind {
 		KIND_COUNT,
 };
 
+/* X(kind, exported object): what a walk for functions need not know, and a decoder of values does. */
+#define PYOBJ_OBJECTS(X)                               \
+	X(NONE, "_Py_NoneStruct")                      \
+	X(TRUE, "_Py_TrueStruct")                      \
+	X(FALSE, "_Py_FalseStruct")                    \
+	X(ELLIPSIS, "_Py_EllipsisObject")              \
+	X(NOT_IMPLEMENTED, "_Py_NotImplementedStruct") \
+	X(BOOL, "PyBool_Type")                         \
+	X(FLOAT, "PyFloat_Type")                       \
+	X(COMPLEX, "PyComplex_Type")                   \
+	X(BYTES, "PyBytes_Type")                       \
+	X(BYTEARRAY, "PyByteArray_Type")               \
+	X(SET, "PySet_Type")                           \
+	X(FROZENSET, "PyFrozenSet_Type")               \
+	X(RANGE, "PyRange_Type")                       \
+	X(SLICE, "PySlice_Type")                       \
+	X(METHOD, "PyMethod_Type")                     \
+	X(OBJECT, "PyBaseObject_Type")
+
+enum pyobj_object {
+#define PYOBJ_OBJECT(kind, symbol) PYOBJ_##kind,
+	PYOBJ_OBJECTS(PYOBJ_OBJECT)
+#undef PYOBJ_OBJECT
+		PYOBJ_COUNT,
+};
+
 /* Bits of tp_flags, the same in all versions with a layout (Include/object.h). */
 #define TPFLAGS_INLINE_VALUES (1u << 2)
 #define TPFLAGS_MANAGED_DICT (1u << 4)
@@ -54,6 +81,7 @@ enum pyobj_kind {
 #define TPFLAGS_TUPLE_SUBCLASS (1u << 26)
 #define TPFLAGS_UNICODE_SUBCLASS (1u << 28)
 #define TPFLAGS_DICT_SUBCLASS (1u << 29)
+#define TPFLAGS_EXCEPTION_SUBCLASS (1u << 30)
 #define TPFLAGS_TYPE_SUBCLASS (1u << 31)
 
 /* Bits of co_flags (Include/cpython/code.h). A code object that has neither is the body of a module or a class. */
@@ -81,6 +109,7 @@ struct pyobj_type {
 struct pyobj_symbols {
 	uint64_t runtime;
 	uint64_t types[KIND_COUNT];
+	uint64_t objects[PYOBJ_COUNT]; /* 0: not exported */
 };
 
 struct pyobj_cache;

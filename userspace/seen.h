@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+struct out_options;
 struct value;
 
 enum seen_kind {
@@ -37,6 +38,7 @@ struct seen_event {
 	enum seen_kind kind;
 	pid_t pid, tid;
 	const char *thread;   /* Python's name of it, else the kernel's, else NULL */
+	bool thread_shared;   /* another thread has that name too: its id is shown with it */
 	int64_t interp_id;    /* of the interpreter, where the process has several; else -1 */
 	uint64_t time_ns;     /* CLOCK_REALTIME */
 	uint64_t duration_ns; /* RETURN and RAISE: of the call, suspensions of a generator left out */
@@ -57,11 +59,12 @@ struct seen_event {
 struct seen_header {
 	const char *command; /* "trace", "debug", "var" */
 	const char *target;  /* the process's command line */
-	pid_t pid;
+	pid_t pid;	     /* 0: several, of which `target` tells; then each event shows its own */
 	const char *python;
 	const char *backend, *why; /* and why that one */
 	const char *condition;	   /* NULL: none */
 	bool no_redact;
+	bool stack;	     /* all callers were asked for, not only the direct one */
 	uint32_t rate;	     /* events per second, 0 no limit */
 	const char *watched; /* a sentence on what is watched, e.g. that places take turns; or NULL */
 	uint64_t start_ns;   /* CLOCK_REALTIME */
@@ -81,15 +84,29 @@ struct seen_summary {
 	const char *ended; /* why it ended: "interrupted", "time", "count", "process ended" */
 };
 
-/* A format of events. Each function returns 0 or a negative errno, not reported. */
+/* The word for it in all formats: "parameters", "returnvalues", "usevalues", ... */
+const char *seen_kind__word(enum seen_kind kind);
+
+/* A format of events. Each function returns 0 or a negative errno, not reported. Nothing is flushed: an error may show in a
+ * later call, or in the fflush that follows. */
 struct out_seen {
 	const char *name;
-	int (*begin)(const struct seen_header *header, FILE *f);
-	int (*event)(const struct seen_header *header, const struct seen_event *event, FILE *f);
-	int (*end)(const struct seen_header *header, const struct seen_summary *summary, FILE *f);
+	int (*begin)(const struct seen_header *header, FILE *f, const struct out_options *opts);
+	int (*event)(const struct seen_header *header, const struct seen_event *event, FILE *f,
+		     const struct out_options *opts);
+	int (*end)(const struct seen_header *header, const struct seen_summary *summary, FILE *f,
+		   const struct out_options *opts);
 };
+
+extern const struct out_seen out_seen_text, out_seen_json;
 
 /* Ends with NULL. */
 extern const struct out_seen *const out_seen_formats[];
+
+/* By name; NULL when there is none. */
+const struct out_seen *out_seen__find(const char *name);
+
+/* By a path's ending (.txt, .json, .jsonl, .ndjson); NULL when it has no ending that we know. */
+const struct out_seen *out_seen__for_path(const char *path);
 
 #endif

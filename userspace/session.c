@@ -97,9 +97,11 @@ int session__new(const struct session_options *opts, struct session **out)
 	s->opts = *opts;
 	err = pattern_set__parse(opts->patterns, opts->npatterns, &s->patterns);
 	if (!err)
-		err = programs__load(&s->skel, &s->multi);
+		err = programs__load(opts->trace ? PROGRAMS_TRACE : PROGRAMS_COUNT, &s->skel, &s->multi);
 	if (!err)
 		err = measure_cost(s);
+	if (!err && opts->trace)
+		err = session_trace_new(s);
 	if (err) {
 		session__free(s);
 		return err;
@@ -123,6 +125,7 @@ void session__free(struct session *s)
 		free(s->builds[i].why);
 	}
 	session_names_free(s);
+	session_trace_free(s);
 	ring_buffer__free(s->ring);
 	pylu__destroy(s->skel);
 	pattern_set__free(s->patterns);
@@ -142,8 +145,12 @@ int session__attach(struct session *s)
 		return err;
 	clock_gettime(CLOCK_REALTIME, &s->started);
 	session_start_clocks(s);
+	if (s->trace)
+		session_trace_begin(s);
 	s->live_ns = s->last_check_ns = monotonic_ns();
 	__atomic_store_n(&s->skel->bss->live, 1, __ATOMIC_SEQ_CST);
+	if (s->trace)
+		session_trace_preload(s);
 	diag_debug("attached in %.1f ms", (double)(s->live_ns - begin) / 1e6);
 	return 0;
 }
@@ -163,12 +170,27 @@ static void check_targets(struct session *s)
 		s->skel->bss->frames_pressure = 1;
 }
 
+/* Takes in what the programs sent. 1 when there is more, 0, -EINTR, what the receiver of events returned, or a code that was
+ * reported. */
+static int take_events(struct session *s, int timeout_ms)
+{
+	int err = s->trace ? session_trace_wait(s, timeout_ms) : ring_buffer__poll(s->ring, timeout_ms);
+
+	if (err == -EINTR)
+		return err;
+	if (err >= 0 && s->trace)
+		err = ring_buffer__consume(s->ring);
+	if (err < 0)
+		return diag_error(err, "cannot read the BPF ring buffer: %s", strerror(-err));
+	return s->trace ? session_trace_read(s, false) : 0;
+}
+
 int session__poll(struct session *s, int timeout_ms)
 {
-	int watched = 0, err, polled = ring_buffer__poll(s->ring, timeout_ms);
+	int watched = 0, err, polled = take_events(s, timeout_ms);
 
 	if (polled < 0 && polled != -EINTR)
-		return diag_error(polled, "cannot read the BPF ring buffer: %s", strerror(-polled));
+		return polled;
 	err = session_check(s);
 	if (err)
 		return err;
@@ -179,7 +201,7 @@ int session__poll(struct session *s, int timeout_ms)
 			if (err)
 				return err;
 		}
-	if (monotonic_ns() - s->last_check_ns > CHECK_NS)
+	if (polled < 1 && monotonic_ns() - s->last_check_ns > CHECK_NS)
 		check_targets(s);
 	for (size_t i = 0; i < s->nprocs; i++)
 		watched += !s->procs[i]->ended;
@@ -196,12 +218,17 @@ void session__stop(struct session *s)
 	if (s->skel->bss && s->live_ns)
 		__atomic_store_n(&s->skel->bss->live, 0, __ATOMIC_SEQ_CST);
 	s->stop_ns = monotonic_ns();
+	/* What was told while a process lived has to be taken in before what was known of it is given back. */
+	while (s->trace && s->live_ns && session_trace_read(s, false) > 0)
+		;
 	if (s->live_ns)
 		check_targets(s);
 	session_detach(s);
 	if (s->ring && s->live_ns)
 		ring_buffer__consume(s->ring);
 	session_retry_names(s, true);
+	while (s->trace && s->live_ns && session_trace_read(s, true) > 0)
+		;
 	pylu__detach(s->skel);
 	diag_debug("detached in %.1f ms", (double)(monotonic_ns() - begin) / 1e6);
 }

@@ -15,13 +15,31 @@ struct profile;
 struct target;
 
 struct session;
+struct redact;
+struct seen_event;
+struct seen_header;
+struct seen_summary;
+
+/* What is told of each call, beside what is counted. */
+struct session_trace {
+	uint32_t depth, items, chars; /* how far values are followed */
+	uint32_t stack;		      /* callers that are told, at most */
+	uint32_t rate;		      /* calls a second and process; 0: no limit */
+	uint32_t count;		      /* calls; 0: no limit */
+	const char *when;	      /* a condition on a call's variables at its start (see cond.h), or NULL */
+	const struct redact *redact;  /* NULL: nothing is masked; must outlive the session */
+	/* Gets each event, in the order in which they happened. Not 0: no more is wanted, and session__poll returns it. */
+	int (*event)(const struct seen_event *event, void *ctx);
+	void *ctx;
+};
 
 struct session_options {
 	const char *const *patterns; /* as the user gave them; must outlive the session */
 	size_t npatterns;
-	bool raw;	     /* do not correct times for our own probes */
-	bool tree;	     /* follow processes forked while we watch */
-	const char *backend; /* force one, or NULL */
+	bool raw;			   /* do not correct times for our own probes */
+	bool tree;			   /* follow processes forked while we watch */
+	const char *backend;		   /* force one, or NULL */
+	const struct session_trace *trace; /* NULL: calls are counted only; must outlive the session */
 };
 
 /* What is going on, for progress. */
@@ -63,6 +81,14 @@ void session__status(const struct session *s, struct session_status *out);
 
 /* The result, after session__stop. 0, or a code that was reported (-DIAG_NOT_PROVED as above). The caller frees it. */
 int session__profile(struct session *s, struct profile **out);
+
+/* With session_options.trace: whether `count` calls were told, and their ends. */
+bool session__told_all(const struct session *s);
+
+/* The same: what stands above the events, once all is attached, and below them. What else the caller knows is left as it is.
+ * The strings are the session's. */
+void session__seen_header(const struct session *s, struct seen_header *out);
+void session__seen_summary(const struct session *s, struct seen_summary *out);
 
 /* Calls fn with the name of every function that ran and did not match (for "did you mean"). */
 void session__each_unmatched(const struct session *s, void (*fn)(const char *module, const char *qualname, void *ctx),

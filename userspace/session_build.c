@@ -16,72 +16,8 @@
 #include "session_priv.h"
 #include "target.h"
 #include "verdict.h"
-
-void session_fill_build(struct wire_build *b, const struct layout *l)
-{
-	int32_t low = l->frame_code < l->frame_previous ? l->frame_code : l->frame_previous;
-
-	*b = (struct wire_build){
-		.head = low,
-		.head_code = (uint32_t)(l->frame_code - low) / 8,
-		.head_previous = (uint32_t)(l->frame_previous - low) / 8,
-		.code_mask = l->frame_code_tag == OFF_NONE ? ~0ULL : ~(uint64_t)l->frame_code_tag,
-		.frame_globals = l->frame_globals,
-		.frame_owner = l->frame_owner,
-		.frame_owner_c = l->frame_owner_c,
-		.frame_instr = l->frame_instr,
-		.frame_lasti = l->frame_lasti,
-		.frame_stacktop = l->frame_stacktop,
-		.frame_state = l->frame_state,
-		.frame_state_suspended = l->frame_state_suspended,
-		.resume_mask = l->resume_mask,
-		.resume_creates = l->resume_creates,
-		.frame_builtins = l->frame_builtins,
-		.frame_owner_generator = l->frame_owner_generator,
-		.code_bytes = l->code_bytes,
-		.runtime_interp_head = l->runtime_interp_head,
-		.interp_next = l->interp_next,
-		.interp_id = l->interp_id,
-		.interp_builtins = l->interp_builtins,
-		.interp_jit = l->interp_jit,
-		.interp_tstate_head = l->interp_tstate_head,
-		.tstate_next = l->tstate_next,
-		.tstate_current_frame = l->tstate_current_frame,
-		.code_flags = l->code_flags,
-		.code_firstlineno = l->code_firstlineno,
-		.code_filename = l->code_filename,
-		.code_name = l->code_name,
-		.code_qualname = l->code_qualname,
-		.unicode_length = l->unicode_length,
-		.unicode_state = l->unicode_state,
-		.unicode_compact_shift = l->unicode_compact_shift,
-		.unicode_ascii_shift = l->unicode_ascii_shift,
-		.unicode_ascii_data = l->unicode_ascii_data,
-		.dict_keys = l->dict_keys,
-		.keys_size = l->keys_size,
-		.keys_log2_index_bytes = l->keys_log2_index_bytes,
-		.keys_kind = l->keys_kind,
-		.keys_kind_general = l->keys_kind_general,
-		.keys_nentries = l->keys_nentries,
-		.keys_indices = l->keys_indices,
-		.tstate_exc = l->tstate_exc,
-		.ob_type = l->ob_type,
-	};
-}
-
-/* The addresses of the interpreter's own objects. 0, or a code that was reported. */
-static int fill_addresses(struct wire_build *b, const struct elf_file *elf)
-{
-	struct elf_symbol sym;
-
-	if (elf_file__symbol(elf, "PyCode_Type", &sym))
-		return diag_error(-DIAG_NO_SITE, "PyCode_Type is not exported by build %s", elf_file__build_id(elf));
-	b->code_type = sym.addr;
-	if (elf_file__symbol(elf, "_PyRuntime", &sym))
-		return diag_error(-DIAG_NO_SITE, "_PyRuntime is not exported by build %s", elf_file__build_id(elf));
-	b->runtime = sym.addr;
-	return 0;
-}
+#include "value_layout.h"
+#include "wire_build.h"
 
 bool session_by_usdt(const struct session_build *build)
 {
@@ -123,6 +59,8 @@ static struct wire_site wire_site(const struct session *s, size_t build, const s
 		.outcome = kinds[site->kind].outcome,
 		.frame_reg = site->frame_reg,
 		.tstate_reg = site->tstate_reg,
+		.value_reg = site->value_reg,
+		.value_below = site->value_below,
 		.cost_ns = (uint32_t)(site->emulated ? s->cost.ns_per_dropped_hit : s->cost.ns_per_stepped_hit),
 		.addr = site->addr,
 	};
@@ -218,8 +156,8 @@ int session_find_build(struct session *s, const struct elf_file *elf, const stru
 	build->why = why_backend(&build->sites, s->opts.backend);
 	if (!build->build_id || !build->why)
 		return diag_error(-ENOMEM, "out of memory");
-	session_fill_build(&s->skel->bss->builds[s->nbuilds], &build->layout);
-	err = fill_addresses(&s->skel->bss->builds[s->nbuilds], elf);
+	value_layout__fill(&build->layout, elf, &s->skel->bss->value_layouts[s->nbuilds]);
+	err = wire_build__fill(&s->skel->bss->builds[s->nbuilds], (uint32_t)s->nbuilds, &build->layout, opmap, elf);
 	if (!err)
 		err = set_sites(s, s->nbuilds);
 	if (err)

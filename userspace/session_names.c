@@ -43,6 +43,14 @@ struct session_func *session_func(struct session *s, uint32_t id)
 	return &s->funcs[id];
 }
 
+void session_func_name(struct session_func *func, const char *module, const char *qualname, const char *file)
+{
+	func->module = strdup(module);
+	func->qualname = strdup(qualname);
+	func->file = strdup(file);
+	func->known = func->module && func->qualname && func->file;
+}
+
 /* What a code object is called. */
 struct names {
 	char module[NAME_BYTES], qualname[NAME_BYTES], file[NAME_BYTES];
@@ -196,18 +204,17 @@ static bool decide(struct session *s, const struct wire_event_code *event, bool 
 	if (named == NAMED_UNSURE && !matched)
 		return true;
 	func->slot = event->slot;
-	func->module = strdup(n.module);
-	func->qualname = strdup(n.qualname);
-	func->file = strdup(n.file);
 	func->line = event->line;
 	func->generator = event->flags & WIRE_CO_GENERATORS;
-	func->known = func->module && func->qualname && func->file;
+	session_func_name(func, n.module, n.qualname, n.file);
 	if (!func->known)
 		return true;
 	func->matched = matched;
 	s->nmatched += matched && !proc->trial;
 	if (func->matched && func->generator)
 		s->builds[proc->build].wants_yields = true;
+	if (func->matched && s->trace && !proc->trial)
+		session_trace_function(s, proc, event->func, event->code, event->globals);
 	__atomic_fetch_or(&s->skel->bss->func_state[event->func], func->matched ? WIRE_FUNC_MATCH : WIRE_FUNC_NOMATCH,
 			  __ATOMIC_RELAXED);
 	return true;
@@ -245,21 +252,23 @@ void session_retry_names(struct session *s, bool last)
 	s->npending = kept;
 }
 
+bool session_func_pending(const struct session *s, uint32_t id)
+{
+	for (size_t i = 0; i < s->npending; i++)
+		if (s->pending[i].event.func == id)
+			return true;
+	return false;
+}
+
 /* The kernel's name of a thread, kept once. False when the thread has ended. */
 static bool read_comm(pid_t pid, pid_t tid, char **out)
 {
-	char path[64], line[64] = "";
-	FILE *f;
+	char name[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
-	f = fopen(path, "re");
-	if (!f)
+	if (target_thread_comm(pid, tid, name, sizeof(name)))
 		return false;
-	if (!*out && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = 0;
-		*out = strdup(line);
-	}
-	fclose(f);
+	if (!*out)
+		*out = strdup(name);
 	return true;
 }
 

@@ -15,6 +15,8 @@ struct prove_source;
 struct py_version;
 struct pyobj_reader;
 struct ring_buffer;
+struct seen_decoder;
+struct trace;
 
 /* A function that ran under watch, by its id in the programs. */
 struct session_func {
@@ -51,8 +53,9 @@ struct session_proc {
 	uint32_t parent_slot; /* of the process that forked it; 0: none that we watch */
 	pid_t pid;
 	size_t build;
-	struct target *target;	     /* owned; NULL when the process was gone before it could be opened */
-	struct pyobj_reader *reader; /* owned; NULL likewise */
+	struct target *target;	      /* owned; NULL when the process was gone before it could be opened */
+	struct pyobj_reader *reader;  /* owned; NULL likewise */
+	struct seen_decoder *decoder; /* owned; NULL until something is told of its calls */
 	char *command;
 	char *python;
 	char *open_path; /* of the interpreter's file, as target.h says */
@@ -104,6 +107,7 @@ struct session {
 	size_t nthreads;
 	struct probe_links **links;
 	size_t nlinks;
+	struct trace *trace; /* owned by session_trace.c; NULL: calls are counted only */
 
 	bool stopped;
 	struct timespec started;   /* CLOCK_REALTIME */
@@ -122,6 +126,27 @@ struct session_func *session_func(struct session *s, uint32_t id);
 /* Whether a code object still is the one that was announced: the programs forget it when it is freed. */
 bool session_code_lives(const struct session *s, const struct wire_event_code *event);
 
+/* Names a function that had no name; known unless memory ran out. */
+void session_func_name(struct session_func *func, const char *module, const char *qualname, const char *file);
+/* Whether a code object waits for its name: it may turn out to match or not. */
+bool session_func_pending(const struct session *s, uint32_t id);
+
+/* session_trace.c */
+/* 0, or a code that was reported. */
+int session_trace_new(struct session *s);
+/* From now on calls are told. */
+void session_trace_begin(struct session *s);
+/* Decides about what is loaded now, so that nothing need be decided at the first calls. After the session went live. */
+void session_trace_preload(struct session *s);
+/* Tells the programs what they need to know of a function that matches, before they know that it does. */
+void session_trace_function(struct session *s, struct session_proc *proc, uint32_t id, uint64_t code, uint64_t globals);
+/* Waits until there is something to read, for at most `timeout_ms`. 0, or a negative errno. */
+int session_trace_wait(struct session *s, int timeout_ms);
+/* Hands on what was told. 0 when nothing is left for now, 1 when there is more, what the receiver returned, or a code that
+ * was reported. `last`: nothing more comes. */
+int session_trace_read(struct session *s, bool last);
+void session_trace_free(struct session *s);
+
 /* session_check.c */
 /* Looks at a code object that was announced just now. */
 void session_check_code(const struct session *s, struct session_proc *proc, const struct wire_event_code *event);
@@ -137,7 +162,6 @@ int session_check(const struct session *s);
 int session_collect(struct session *s, uint32_t slot, struct profile **out);
 
 /* session_build.c */
-void session_fill_build(struct wire_build *b, const struct layout *l);
 /* The build of an interpreter's file: known, or found and proved now, on a child of where it comes from. Its index, or a
  * code that was reported. */
 int session_find_build(struct session *s, const struct elf_file *elf, const struct py_version *version,

@@ -13,6 +13,7 @@
 #include "elf.h"
 #include "prove.h"
 #include "pyobj.h"
+#include "seen_decode.h"
 #include "session_priv.h"
 #include "target.h"
 
@@ -44,8 +45,10 @@ void session_proc_end(struct session_proc *proc)
 /* Gives back what only a living process needs: a server forks workers all day long. */
 static void proc_close(struct session_proc *proc)
 {
+	seen_decoder__free(proc->decoder);
 	pyobj_reader__free(proc->reader);
 	target__close(proc->target);
+	proc->decoder = NULL;
 	proc->reader = NULL;
 	proc->target = NULL;
 }

@@ -62,6 +62,8 @@ int site_add(struct finder *f, enum site_kind kind, const char *what, uint64_t a
 	site->addr = addr;
 	site->frame_reg = frame_reg;
 	site->tstate_reg = tstate_reg;
+	site->value_reg = SITE_REG_NONE;
+	site->value_below = false;
 	site->emulated = insn_emulated(code, len);
 	f->set->n++;
 	return 0;
@@ -78,14 +80,13 @@ void site_handlers_range(const uint64_t *table, uint64_t *start, uint64_t *end)
 	*end += SITE_HANDLER_MAX;
 }
 
-/* The direct jumps in the handlers' code, for the question whether anything jumps into a handler. Optimised builds move
- * the handlers out of the evaluation function's range, but not apart. */
-static int collect_jumps(struct finder *f)
+int site_collect_jumps(struct finder *f)
 {
 	uint64_t at, end;
 	size_t room = 0;
 	struct insn insn;
 
+	/* Optimised builds move the handlers out of the evaluation function's range, but not apart. */
 	site_handlers_range(f->table, &at, &end);
 	if (end - at > SITE_HANDLERS_MAX)
 		return diag_error(-DIAG_NO_SITE, "the opcode handlers of build %s lie too far apart",
@@ -197,15 +198,52 @@ int site_straight(struct finder *f, enum site_kind kind, const char *what, uint6
 	return site_add(f, kind, what, start, frame0, tstate0);
 }
 
+/*
+ * Where a handler has, at its site, what it pops off the value stack first. All handlers have the stack's top in one register at
+ * their start; the first that is loaded from the eight bytes below it is the value. It is loaded before the site, and then in
+ * the registers that it was copied to, or behind it, and then at the site the top is where it was at the start.
+ */
+static void popped_value(struct finder *f, uint64_t start, struct site *site)
+{
+	uint32_t changed = INSN_REG_MASK(f->frame_reg) | INSN_REG_MASK(4), holds = 0;
+	uint64_t at = start;
+	struct insn insn;
+
+	for (int i = 0; i < SITE_STRAIGHT_MAX && !site_decode(f, at, &insn); i++) {
+		if (at == site->addr && holds) {
+			site->value_reg = site_lowest(holds);
+			return;
+		}
+		if (insn.load && insn.disp == -8 && insn.base < 16 && !(changed & INSN_REG_MASK(insn.base)) && !holds) {
+			if (at >= site->addr) {
+				site->value_reg = insn.base;
+				site->value_below = true;
+				return;
+			}
+			holds = INSN_REG_MASK(insn.reg);
+		} else {
+			holds = site_follow(holds, &insn);
+		}
+		changed |= insn.written;
+		if (insn.flow == INSN_END)
+			return;
+		at = insn.flow == INSN_JMP ? insn.target : at + insn.len;
+	}
+}
+
 static int handler_sites(struct finder *f, enum site_kind kind, const char *const *names, bool behind_call)
 {
 	int err = 0, op;
 
 	for (size_t i = 0; names[i] && !err; i++) {
+		size_t n = f->set->n;
+
 		op = opmap__number(f->opmap, names[i]);
 		if (op >= 0)
 			err = site_straight(f, kind, names[i], f->table[op], INSN_REG_MASK(f->frame_reg), 0,
 					    behind_call && !strncmp(names[i], "INSTRUMENTED_", 13), names);
+		if (!err && kind == SITE_OPCODE_YIELD && f->set->n > n)
+			popped_value(f, f->table[op], &f->set->sites[n]);
 	}
 	return err;
 }
@@ -345,7 +383,7 @@ static int opcode_sites(struct finder *f)
 	f->set->backend = "opcode";
 	err = site_find_table(f);
 	if (!err)
-		err = collect_jumps(f);
+		err = site_collect_jumps(f);
 	if (!err)
 		err = handler_sites(f, SITE_OPCODE_RESUME, resume, false);
 	if (!err)
@@ -407,29 +445,38 @@ static int call_sites(struct finder *f, const char *backend)
 	return !strcmp(backend, "frame") ? site_find_frame(f) : opcode_sites(f);
 }
 
+int site_finder__open(struct finder *f)
+{
+	struct elf_symbol eval;
+	size_t len;
+
+	*f->set = (struct site_set){ .dispatch = "" };
+	if (elf_file__symbol(f->elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > SITE_HANDLERS_MAX)
+		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
+				  elf_file__build_id(f->elf));
+	len = eval.size;
+	elf_file__at(f->elf, eval.addr, &len);
+	f->eval = eval.addr;
+	f->eval_size = len; /* what of it is in the file */
+	return insn_decoder__new(&f->decoder);
+}
+
+void site_finder__close(struct finder *f)
+{
+	free(f->jumps);
+	insn_decoder__free(f->decoder);
+}
+
 int site_set__find(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap,
 		   const char *backend, struct site_set *out)
 {
 	struct finder f = { .elf = elf, .layout = layout, .opmap = opmap, .set = out };
-	struct elf_symbol eval;
-	size_t len;
-	int err;
+	int err = site_finder__open(&f);
 
-	*out = (struct site_set){ .dispatch = "" };
-	if (elf_file__symbol(elf, "_PyEval_EvalFrameDefault", &eval) || !eval.size || eval.size > SITE_HANDLERS_MAX)
-		return diag_error(-DIAG_NO_SITE, "_PyEval_EvalFrameDefault is not exported by build %s",
-				  elf_file__build_id(elf));
-	len = eval.size;
-	elf_file__at(elf, eval.addr, &len);
-	f.eval = eval.addr;
-	f.eval_size = len; /* what of it is in the file */
-	err = insn_decoder__new(&f.decoder);
-	if (err)
-		return err;
-	err = call_sites(&f, backend);
+	if (!err)
+		err = call_sites(&f, backend);
 	if (!err)
 		err = dealloc_site(&f);
-	free(f.jumps);
-	insn_decoder__free(f.decoder);
+	site_finder__close(&f);
 	return err;
 }

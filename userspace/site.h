@@ -47,6 +47,10 @@ struct site {
 		semaphore_offset; /* in the file, of a 16-bit counter that must not be 0 for the site to be passed; or 0 */
 	uint8_t frame_reg;	  /* processor's register number; of the code object for SITE_CODE_DEALLOC */
 	uint8_t tstate_reg;	  /* the same, or SITE_REG_NONE */
+	/* SITE_OPCODE_YIELD and SITE_FRAME_LEAVE: the register that holds what is yielded or, with value_below, the value stack's
+	 * top, below which it lies; SITE_REG_NONE where neither is known. Not proved: see trace_yield of the programs. */
+	uint8_t value_reg;
+	bool value_below;
 	bool emulated;
 };
 

@@ -15,6 +15,7 @@
 #include "diag.h"
 #include "elf.h"
 #include "layout.h"
+#include "opmap.h"
 #include "site_priv.h"
 
 #define PROLOGUE_MAX 160    /* instructions up to `tstate->frame = f` */
@@ -282,6 +283,16 @@ static int sites_on_the_way(struct finder *f, struct code *code, const struct le
 	return err;
 }
 
+/* A site at the call of _Py_CheckFunctionResult itself has the result at hand: (callable, result, where), from 3.9 on behind a
+ * thread state (Objects/call.c). */
+static void result_at(struct finder *f, struct site *site)
+{
+	struct insn insn;
+
+	if (!site_decode(f, site->addr, &insn) && insn.flow == INSN_CALL)
+		site->value_reg = f->opmap->minor == 8 ? SITE_ARG1 : SITE_ARG2;
+}
+
 static int leave_sites(struct finder *f, struct code *code)
 {
 	struct leave leaves[LEAVES_MAX];
@@ -298,9 +309,12 @@ static int leave_sites(struct finder *f, struct code *code)
 				  elf_file__build_id(f->elf));
 	if (!at_hand)
 		return sites_on_the_way(f, code, leaves, n);
-	for (size_t i = 0; i < n && !err; i++)
+	for (size_t i = 0; i < n && !err; i++) {
 		err = site_add(f, SITE_FRAME_LEAVE, "_Py_CheckFunctionResult", leaves[i].site, leaves[i].site_frame,
 			       leaves[i].site_tstate);
+		if (!err)
+			result_at(f, &f->set->sites[f->set->n - 1]);
+	}
 	return err;
 }
 

@@ -1,6 +1,6 @@
 /*
- * site_table: the opcode dispatch table of a build from 3.11 on, stripped or not: recognised by its shape, told from other
- * tables over opcodes by what its handlers do, and from those of switches by who refers to it.
+ * site_table: the opcode dispatch table of a build, stripped or not: recognised by its shape, told from other tables over
+ * opcodes by what its handlers do, and from those of switches by who refers to it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 
 #define GOTOS_MIN 20	  /* handlers that refer to the table: fewer are a switch's */
 #define CANDIDATES_MAX 32 /* tables of the right shape that are looked at: debug builds have a few */
+#define OTHERS_MAX 32	  /* handlers to which a switch leads by a way of their own */
 #define TABLE_MIN 512	  /* bytes of a section in which one may lie */
 
 /* Whether 256 words are a dispatch table: all code, and exactly the unused opcodes' slots hold one shared address. */
@@ -110,14 +111,25 @@ static bool is_tail_calling(const struct finder *f, const uint64_t *table)
 	return functions > 100;
 }
 
-/* A table of the right shape is taken for the dispatch table when its handlers store their instruction pointer into the
- * frame, as opcodes do: other switches over opcodes (_PyOpcode_num_popped in debug builds) have the same shape. */
+/* Other switches over opcodes (_PyOpcode_num_popped in debug builds) have the same shape. What tells handlers is that they
+ * store their instruction pointer into the frame or, to 3.10, where that is done before, that they lead on to others. */
+static bool has_handlers(struct finder *f, const uint64_t *words, uint8_t *frame_reg)
+{
+	int64_t by;
+
+	*frame_reg = SITE_REG_NONE;
+	if (f->layout->frame_instr == OFF_NONE)
+		return site_agreed_instr(f, words, &by) != SITE_REG_NONE;
+	*frame_reg = agreed_frame_reg(f, words);
+	return *frame_reg != SITE_REG_NONE;
+}
+
 static void take_table(struct finder *f, uint64_t addr, const uint64_t *words)
 {
-	uint8_t reg = agreed_frame_reg(f, words);
+	uint8_t reg;
 	bool tail_calls;
 
-	if (reg == SITE_REG_NONE)
+	if (!has_handlers(f, words, &reg))
 		return;
 	tail_calls = is_tail_calling(f, words);
 	if (!tail_calls && is_switch(f, addr, words)) {
@@ -181,8 +193,9 @@ static void find_switch_in(struct finder *f, const struct elf_section *sec)
 	uint64_t words[256];
 
 	for (uint64_t at = (sec->addr + 3) & ~3ULL; at - sec->addr < sec->size && !f->switches; at += 4)
+		/* To 3.10 the handlers of a switch all lead back to where it begins, which shows nothing. */
 		f->switches = relative_table(f, sec, at, words) && f->ncandidates++ < CANDIDATES_MAX &&
-			      agreed_frame_reg(f, words) != SITE_REG_NONE;
+			      (f->layout->frame_instr == OFF_NONE || agreed_frame_reg(f, words) != SITE_REG_NONE);
 }
 
 static bool holds_data(const struct finder *f, size_t i, struct elf_section *sec)
@@ -218,4 +231,53 @@ int site_find_table(struct finder *f)
 				  f->set->ntables ? "more than one" : "no", f->opmap->major, f->opmap->minor,
 				  elf_file__build_id(f->elf));
 	return 0;
+}
+
+/* A table of a switch at `at`, of 32-bit distances from itself or of addresses: it leads nearly everywhere that the dispatch table
+ * leads to. */
+static bool is_other(struct finder *f, const struct elf_section *sec, uint64_t at, bool relative)
+{
+	unsigned size = relative ? 4 : 8, same = 0, others = 0;
+	int top = 255;
+
+	while (top > 0 && !f->opmap->names[top])
+		top--;
+	if (at == f->set->table || at - sec->addr + size * (uint64_t)(top + 1) > sec->size)
+		return false;
+	for (int op = 0; op <= top; op++) {
+		uint64_t word = 0;
+		int32_t distance;
+
+		if (!f->opmap->names[op])
+			continue;
+		if (relative) {
+			memcpy(&distance, sec->data + (at - sec->addr) + 4 * (uint64_t)op, sizeof(distance));
+			word = at + (uint64_t)(int64_t)distance;
+		} else if (elf_file__word(f->elf, at + 8 * (uint64_t)op, &word)) {
+			return false;
+		}
+		if (word != f->table[op] && (++others > OTHERS_MAX || !elf_file__is_code(f->elf, word)))
+			return false;
+		same += word == f->table[op];
+		f->other[op] = word;
+	}
+	return same > 90;
+}
+
+int site_find_other(struct finder *f)
+{
+	size_t n = elf_file__section_count(f->elf);
+	struct elf_section sec;
+	uint64_t searched = 0;
+
+	for (size_t i = 0; i < n && searched < SITE_DATA_MAX; i++) {
+		if (!holds_data(f, i, &sec))
+			continue;
+		searched += sec.size;
+		for (uint64_t at = (sec.addr + 3) & ~3ULL; at - sec.addr < sec.size; at += 4)
+			if (is_other(f, &sec, at, true) || (!(at % 8) && is_other(f, &sec, at, false)))
+				return 0;
+	}
+	return diag_error(-DIAG_NO_SITE, "the switch over the opcodes of Python %u.%u was not found in build %s",
+			  f->opmap->major, f->opmap->minor, elf_file__build_id(f->elf));
 }

@@ -591,3 +591,21 @@ int target_for_each_pid(int (*fn)(pid_t pid, void *ctx), void *ctx)
 	free(pids);
 	return err;
 }
+
+int target_thread_comm(pid_t pid, pid_t tid, char *buf, size_t size)
+{
+	char path[64];
+	bool read;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -ESRCH;
+	read = fgets(buf, (int)size, f);
+	fclose(f);
+	if (!read)
+		return -ESRCH;
+	buf[strcspn(buf, "\n")] = 0;
+	return 0;
+}

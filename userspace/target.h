@@ -68,6 +68,9 @@ int target_find_interpreter(const char *path, char **out);
  * zeroed), not reported. */
 int elf_python_version(const struct elf_file *elf, struct py_version *out);
 
+/* The kernel's name of a thread. 0, or -ESRCH when it has ended, not reported. */
+int target_thread_comm(pid_t pid, pid_t tid, char *buf, size_t size);
+
 /* Every process in /proc that we may look at, ascending by pid. fn returning non-zero stops and is returned. */
 int target_for_each_pid(int (*fn)(pid_t pid, void *ctx), void *ctx);
 

@@ -36,6 +36,9 @@ void value_decoder__free(struct value_decoder *d);
  * variable, for masking; NULL: none. Always yields a value unless memory runs out (NULL). */
 struct value *value__decode(struct value_decoder *d, const struct snapshot *s, uint64_t obj, int status,
 			    const char *name);
+/* An exception of which only the class and the argument (0, a tuple of them, or the one) are known: Python up to 3.11 makes it
+ * of them when it is caught. */
+struct value *value__raised(struct value_decoder *d, const struct snapshot *s, uint64_t type, uint64_t argument);
 void value__free(struct value *v);
 
 /* As Python's repr writes it where that is known, cut parts marked; never more than one line. */
@@ -46,6 +49,9 @@ json_t *value__json(const struct value *v);
 
 /* How many parts of it could not be read. */
 size_t value__unreadable(const struct value *v);
+
+/* Whether it is a function, a class or a module: what a program's text defines, rather than its data. */
+bool value__is_definition(const struct value *v);
 
 /* For conditions. */
 enum value_class {

@@ -32,9 +32,23 @@ struct signal_struct {
 	} live;
 } __attribute__((preserve_access_index));
 
+#if defined(__TARGET_ARCH_x86)
+struct thread_struct {
+	unsigned long fsbase; /* where the C library keeps the thread's pthread_self() */
+} __attribute__((preserve_access_index));
+
+/* The context of a perf event's program: include/uapi/linux/bpf_perf_event.h, part of the BPF ABI. */
+struct bpf_perf_event_data {
+	struct pt_regs regs;
+	__u64 sample_period;
+	__u64 addr;
+};
+#endif
+
 struct task_struct {
 	int pid;
 	int tgid;
+	struct thread_struct thread;
 	struct signal_struct *signal;
 } __attribute__((preserve_access_index));
 

@@ -17,12 +17,6 @@ char LICENSE[] SEC("license") = "GPL";
 #define LOOK_COND -5   /* the condition conds[whence] in it */
 #define LOOK_TEST -6   /* a comparison in it: operation | operand << 4 | what it is compared with, constants[], << 12 */
 
-struct bpf_perf_event_data {
-	struct pt_regs regs;
-	u64 sample_period;
-	u64 addr;
-};
-
 struct wire_limits limits[LOOK_LIMITS];
 struct wire_cond conds[LOOK_CONDS];
 struct wire_test constants[LOOK_CONSTANTS];

@@ -34,11 +34,12 @@
 
 #include "elf.h"
 #include "layout.h"
+#include "opmap.h"
 #include "probe.h"
-#include "session_priv.h"
 #include "skel.h"
 #include "target.h"
 #include "value_layout.h"
+#include "wire_build.h"
 
 #include "look.skel.h"
 
@@ -106,7 +107,9 @@ static int fill(pid_t pid)
 		return -EINVAL;
 	if (layout__of_file(t->elf, &t->version, &layout, &corrected))
 		return -EINVAL;
-	session_fill_build(&skel->bss->builds[0], &layout);
+	if (wire_build__fill(&skel->bss->builds[0], 0, &layout, opmap__find(t->version.major, t->version.minor),
+			     t->elf))
+		return -EINVAL;
 	value_layout__fill(&layout, t->elf, &skel->bss->value_layouts[0]);
 	skel->bss->procs[LOOK_SLOT].bias = t->bias;
 	/* PyFrameObject.f_frame, behind the head and f_back (Include/internal/pycore_frame.h, 3.11 on) */

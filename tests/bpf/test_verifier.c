@@ -54,6 +54,7 @@ static void load(const char *name, unsigned type)
 	nsaid = 0;
 	said[0] = 0;
 	set_attach_type(skel, type);
+	skel->rodata->may_trace = 1;
 	bpf_object__for_each_program(prog, skel->obj)
 		bpf_program__set_autoload(prog, !name || !strcmp(bpf_program__name(prog), name));
 	err = pylu__load(skel);

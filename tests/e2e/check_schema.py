@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Checks that json outputs are valid by docs/profile.schema.json or docs/doctor.schema.json, as their `format` says.
+"""Checks that json outputs are valid by the schema in docs/ that their `format` names: a profile, doctor's findings, lines, events.
 
     check_schema.py FILE...     exit status 0: all are valid, 1: one is not, 2: usage, 77: jsonschema is not installed
 
 A profile is as deep as the program's recursion, which a validator that recurses cannot follow. So the calls are taken
 out of their nesting and validated one by one; that they are arrays of calls is what the schema demands of them anyway.
+
+Events are a line each; what the schema of a line cannot say is checked too: one header, first; at most one summary, last.
 """
 import json
 import os
@@ -41,21 +43,45 @@ def load_schema(name):
 
 
 def validators():
-    """Of whole profiles, of one call of a profile, of doctor's findings."""
+    """Of whole profiles, of one call of a profile, of doctor's findings, of lines, of an event's line."""
     schema = load_schema("profile.schema.json")
     call_schema = {"$defs": schema["$defs"], "$ref": "#/$defs/call"}
-    return [jsonschema.Draft202012Validator(s) for s in (schema, call_schema, load_schema("doctor.schema.json"))]
+    return [jsonschema.Draft202012Validator(s) for s in (schema, call_schema, *map(load_schema, ("doctor.schema.json", "lines.schema.json", "events.schema.json")))]
 
 
-def errors_in(path, whole, call_validator, doctor):
+def errors_in_events(text, validator):
+    """Yields what is wrong with each line, and with their order. A session that was killed leaves no summary."""
+    lines = text.split("\n")
+    if lines.pop() != "":
+        yield "the last line does not end"
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            yield "line %d: %s" % (number, error)
+            continue
+        for error in validator.iter_errors(record):
+            yield "line %d: /%s: %s" % (number, "/".join(map(str, error.absolute_path)), error.message[:200])
+        kind = record.get("record") if isinstance(record, dict) else None
+        if (kind == "header") != (number == 1) or (kind == "summary" and number != len(lines)):
+            yield "line %d: a %s does not belong here" % (number, kind)
+
+
+def errors_in(path, whole, call_validator, doctor, lines, event_validator):
     try:
         with open(path, encoding="utf-8") as file:
-            result = json.load(file)
+            text = file.read()
+        if text.startswith('{"record"'):
+            yield from errors_in_events(text, event_validator)
+            return
+        result = json.loads(text)
     except (OSError, ValueError) as error:
         yield str(error)
         return
     if isinstance(result, dict) and result.get("format") == "pylu-doctor":
         whole = doctor
+    if isinstance(result, dict) and result.get("format") == "pylu-lines":
+        whole = lines
     processes = result.get("processes") if isinstance(result, dict) else None
     for process in processes if isinstance(processes, list) else []:
         threads = process.get("threads") if isinstance(process, dict) else None

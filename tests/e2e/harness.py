@@ -184,6 +184,14 @@ def pylu_bpf():
     return path
 
 
+def tool(name):
+    """A program of tests/tools, which is built where pylu-bpf is."""
+    path = os.path.join(os.path.dirname(os.path.dirname(pylu_bpf())), 'tests', 'tools', name)
+    if not os.access(path, os.X_OK):
+        raise Skipped('%s is not there' % path)
+    return path
+
+
 TOKEN = re.compile(r'\s*(?:([{}\[\],:])|("(?:[^"\\]|\\.)*")|([^\s{}\[\],:"]+))')
 
 
@@ -363,14 +371,14 @@ class Suite:
         self.skipped += 1
         print('SKIP: %s' % reason, flush=True)
 
-    def run(self, name, function, *args, python=None, unwatched='passed'):
-        """One case. `function(folder, *args)` raises Failed or Skipped, or returns a text for its line or None. It counts for
+    def run(self, name, function, *args, python=None, unwatched='passed', **more):
+        """One case. `function(folder, *args, **more)` raises Failed or Skipped, or returns a text for its line or None. It counts for
         `python`, when that is given; a good one that left no profile as `unwatched`."""
         folder = tempfile.mkdtemp(prefix='pylu-e2e-')
         begun = time.monotonic()
         backends.clear()
         try:
-            said = function(folder, *args)
+            said = function(folder, *args, **more)
         except Skipped as reason:
             outcome = 'skipped'
             self.note_skip('%s: %s' % (name, reason))

@@ -35,8 +35,8 @@ class Record:
             self.roots.append(list(struct.unpack_from('<QHB', data, at)))
             at += 16
         for _ in range(int(nstack)):
-            self.stack.append(list(struct.unpack_from('<Qq', data, at)))
-            at += 16
+            self.stack.append(list(struct.unpack_from('<Qq', data, at)))  # and the globals
+            at += 24
         while at < len(data):
             address, length, unreadable = struct.unpack_from('<QII', data, at)
             at += 16

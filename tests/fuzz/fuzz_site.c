@@ -1,5 +1,5 @@
 /*
- * fuzz_site: an ELF file that looks like an interpreter of one version, patched, is searched for sites. The input: the
+ * fuzz_site: an ELF file that looks like an interpreter of one version, patched, is searched for sites and for opcode handlers. The input: the
  * version (a byte), which of elf_image's files (a byte), the patches (fuzz.h).
  */
 #include "elf.h"
@@ -8,6 +8,7 @@
 #include "layout.h"
 #include "opmap.h"
 #include "site.h"
+#include "site_handlers.h"
 
 #define ROOM (1u << 18)
 
@@ -27,6 +28,26 @@ static void look_at(const struct elf_file *elf, const struct site_set *set)
 			abort();
 		fuzz_use(site->what, strlen(site->what));
 	}
+}
+
+static void look_at_handlers(const struct elf_file *elf, const struct layout *layout, const struct opmap *opmap)
+{
+	static struct site_handlers found;
+	uint64_t offset;
+	uint8_t ops[256];
+	size_t n = 0;
+
+	for (int op = 0; op < 256; op++)
+		if (opmap->names[op] && site_handlers__base(opmap, (uint8_t)op) == op)
+			ops[n++] = (uint8_t)op;
+	if (site_set__find_handlers(elf, layout, opmap, ops, n, &found))
+		return;
+	if (found.n == 0 || found.n > SITE_HANDLERS_SITES || found.stepped > found.n)
+		abort();
+	for (size_t i = 0; i < found.n; i++)
+		if (found.sites[i].instr_reg > 15 || elf_file__file_offset(elf, found.sites[i].addr, &offset) ||
+		    offset != found.sites[i].file_offset)
+			abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -53,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (!site_set__find(elf, layout, opmap, NULL, &set))
 		look_at(elf, &set);
+	look_at_handlers(elf, layout, opmap);
 	elf_file__close(elf);
 	return 0;
 }

@@ -5,7 +5,7 @@
  */
 #include "elf_image.h"
 #include "fuzz.h"
-#include "pyworld.h"
+#include "valueworld.h"
 
 #include <limits.h>
 #include <sys/stat.h>
@@ -126,6 +126,26 @@ static void patterns(void)
 
 	for (unsigned i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++)
 		write_seed("pattern", "set", i, seeds[i].text, seeds[i].n - 1);
+}
+
+static void conditions(void)
+{
+	static const struct {
+		const char *text;
+		size_t n;
+	} seeds[] = {
+#define SEED(text) { text, sizeof(text) }
+		SEED("n > 10 and user.name == \"x\"\0\x80\x81"),
+		SEED("not (a or b) and -1 < c <= 0x_1f is not None\0\1\2\3"),
+		SEED("a == 'it\\'s\\x41\\u00e9\\101\\n' or b != 1_0.5e-3 or c is True\0\4\7\1"),
+		SEED("((((a)))) == b.c.d.e or 9223372036854775807 >= a or not not '' or 1 < 2\0\3\5"),
+		SEED("a = 3"),
+		SEED("a in b[0] + f(x) && !c"),
+#undef SEED
+	};
+
+	for (unsigned i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++)
+		write_seed("cond", "text", i, seeds[i].text, seeds[i].n - 1);
 }
 
 static void maps(void)
@@ -261,6 +281,97 @@ static struct interest threads(struct world *w)
 	return (struct interest){ thread, mod };
 }
 
+/* Values; what fills the image tells which one is looked at. */
+static uint64_t containers(struct world *w)
+{
+	uint64_t dict = world_dict(w, 3, 1), items[6];
+
+	world_put(w, dict, "password", world_int(w, 5));
+	world_put(w, dict, "it's", world_float(w, 0.1));
+	items[0] = dict;
+	items[1] = world_tuple(w, 2, world_bytes(w, "cookie"), w->sym.objects[PYOBJ_NONE]);
+	items[2] = world_set_of(w, PYOBJ_SET, world_chars(w, "\xac\x20\0\xd8", 2, 2, 0));
+	items[3] = world_set_of(w, PYOBJ_FROZENSET, w->sym.objects[PYOBJ_TRUE]);
+	items[4] = world_value(w, PYOBJ_COMPLEX, 32);
+	items[5] = w->sym.objects[PYOBJ_ELLIPSIS];
+	return world_list(w, 6, items);
+}
+
+static uint64_t instances(struct world *w)
+{
+	uint64_t class = world_named_class(w, "C", 0, 0, 32), obj = world_instance(w, class);
+	uint64_t slots = world_named_class(w, "S", 0, 0, 24), with_slot = world_alloc(w, 24), items[2];
+
+	world_put(w, field_u64(world_at(w, obj), 16), "a", world_int(w, 7));
+	world_slot(w, slots, "token", 16);
+	world_set(w, with_slot, w->lay->ob_type, slots);
+	world_set(w, with_slot, 16, world_str(w, "x"));
+	items[0] = obj;
+	items[1] = with_slot;
+	return world_list(w, 2, items);
+}
+
+static uint64_t builtin_subclasses(struct world *w)
+{
+	const struct layout *lay = w->lay;
+	uint64_t named =
+		world_named_class(w, "N", TPFLAGS_TUPLE_SUBCLASS, w->sym.types[KIND_TUPLE], (size_t)lay->tuple_items);
+	uint64_t tuple = world_tuple(w, 2, world_int(w, 1), world_int(w, 2)), items[3];
+	uint64_t error = world_named_class(w, "E", TPFLAGS_EXCEPTION_SUBCLASS, 0, 96), raised = world_alloc(w, 96);
+
+	world_put(w, field_u64(world_at(w, named), lay->type_dict), "_fields",
+		  world_tuple(w, 2, world_str(w, "x"), world_str(w, "pin")));
+	world_set(w, tuple, lay->ob_type, named);
+	world_set(w, raised, lay->ob_type, error);
+	world_set(w, raised, lay->exc_args, world_tuple(w, 1, tuple));
+	items[0] = tuple;
+	items[1] = raised;
+	items[2] = named;
+	return world_list(w, 3, items);
+}
+
+static uint64_t callables(struct world *w)
+{
+	const struct layout *lay = w->lay;
+	uint64_t mod = world_module(w, "m"), func = new_func(w, mod, "f", 0), method = world_value(w, PYOBJ_METHOD, 64);
+	uint64_t range = world_value(w, PYOBJ_RANGE, 48), slice = world_value(w, PYOBJ_SLICE, 48), items[4];
+
+	world_set(w, func, lay->func_module, world_str(w, "m"));
+	world_set(w, method, lay->method_func, func);
+	world_set(w, method, lay->method_self, func);
+	for (int i = 0; i < 3; i++) {
+		world_set(w, range, lay->range_start + 8 * i, world_int(w, 1));
+		world_set(w, slice, lay->slice_start + 8 * i, w->sym.objects[PYOBJ_NONE]);
+	}
+	items[0] = func;
+	items[1] = method;
+	items[2] = range;
+	items[3] = slice;
+	return world_list(w, 4, items);
+}
+
+static void snapshots(void)
+{
+	static uint64_t (*const fill[])(struct world *) = { containers, instances, builtin_subclasses, callables };
+
+	for (uint8_t minor = 8; minor < 16; minor++)
+		for (unsigned i = 0; layout__find(3, minor, false) && i < sizeof(fill) / sizeof(fill[0]); i++) {
+			struct seed seed = { .n = 0 };
+			struct world w, small;
+
+			world_open_values(&w, minor);
+			world_open_values(&small, minor);
+			put_number(&seed, minor - 8, 1);
+			put_number(&seed, fill[i](&w) - WORLD_BASE, 3);
+			put_number(&seed, 0x803204, 3); /* depth 4, items 50, chars 128 */
+			put_number(&seed, i & 1 ? 128 : 0, 1);
+			put_differences(&seed, &w, &small);
+			write_seed("value", "snapshot", minor * 10u + i, seed.bytes, seed.n);
+			world_close(&w);
+			world_close(&small);
+		}
+}
+
 static void process_images(void)
 {
 	static struct interest (*const fill[])(struct world *) = { functions, classes, around, attributes, threads };
@@ -296,7 +407,9 @@ int main(int argc, char **argv)
 	site_images();
 	code();
 	patterns();
+	conditions();
 	maps();
 	process_images();
+	snapshots();
 	return 0;
 }

@@ -1,0 +1,37 @@
+/*
+ * places_priv: what places' own files share. Not for anybody else.
+ */
+#ifndef PYLU_PLACES_PRIV_H
+#define PYLU_PLACES_PRIV_H
+
+#include "places.h"
+
+struct flow_edge {
+	uint32_t to;
+	bool event; /* whoever comes this way enters the line of `to` */
+};
+
+/*
+ * What can run after what in a code object. Instructions by their index; index `n` is the start of a frame, before
+ * anything of it has run.
+ */
+struct places_flow {
+	uint32_t n;
+	uint32_t *offset; /* of the first code unit: the one that is fetched on every arrival */
+	uint32_t *line;
+	uint16_t *traits; /* enum pycode_trait */
+	bool *reached;	  /* it can run at all */
+	bool *dies;	  /* a frame may end there without having returned */
+	struct flow_edge *edges;
+	uint32_t *first; /* of the edges of each index; those of index i end at first[i + 1] */
+	size_t nedges;
+};
+
+/* 0, -ENOMEM, -E2BIG. */
+int places_flow__new(const struct pycode *code, struct places_flow **out);
+void places_flow__free(struct places_flow *flow);
+
+/* The variables that the instructions of a line use and define. 0 or -ENOMEM. */
+int places_vars(const struct pycode *code, const struct places_flow *flow, uint32_t line, struct places_window *out);
+
+#endif
