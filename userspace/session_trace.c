@@ -366,7 +366,7 @@ void session__seen_header(const struct session *s, struct seen_header *out)
 		if (!s->procs[i]->trial && !s->procs[i]->interp && !n++)
 			proc = s->procs[i];
 	out->target = proc ? proc->command : "";
-	out->pid = proc && n == 1 ? proc->pid : 0;
+	out->pid = proc && n == 1 && !s->opts.tree ? proc->pid : 0;
 	out->python = proc ? proc->python : "";
 	out->backend = s->nbuilds ? s->builds[0].sites.backend : "";
 	out->why = session__why(s);
