@@ -87,7 +87,8 @@ def check_object(pid, limits, name, expected, record):
     same_as_memory(pid, record.chunks)
     have = {}
     for address, data, _ in record.chunks:
-        have[address] = max(have.get(address, 0), len(data))
+        check(address not in have, '%s: the object at %#x is there twice' % (name, address))
+        have[address] = len(data)
     if record.flags & FULL:
         check(limits[1] > 100, '%s did not fit' % name)
         return
