@@ -245,6 +245,8 @@ void session__stop(struct session *s)
 	session_retry_names(s, true);
 	while (s->trace && s->live_ns && session_trace_read(s, true) > 0)
 		;
+	if (s->trace && s->live_ns)
+		session_trace_warn(s);
 	pylu__detach(s->skel);
 	diag_debug("detached in %.1f ms", (double)(monotonic_ns() - begin) / 1e6);
 }

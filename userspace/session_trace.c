@@ -337,6 +337,15 @@ int session_trace_read(struct session *s, bool last)
 	return err < 0 ? err : 0;
 }
 
+void session_trace_warn(const struct session *s)
+{
+	for (size_t i = 0; i < s->nprocs; i++)
+		if (!s->procs[i]->trial && s->skel->bss->procs[s->procs[i]->slot].jit)
+			diag_warn("process %d: the JIT compiler is on, and its compiled code hides where calls start: "
+				  "calls that it makes were not told",
+				  (int)s->procs[i]->pid);
+}
+
 void session_trace_free(struct session *s)
 {
 	struct trace *t = s->trace;

@@ -288,7 +288,7 @@ def a_stuck_reader(folder, python):
     """Nobody reads: the target runs to its end all the same, and what had no room is counted."""
     target = Target(python.command + [TARGET, '--spin', '60000'])
     target.expect('ready')
-    command = [harness.pylu_bpf(), 'trace', '-f', 'json', '--rate', '0'] + (
+    command = [harness.pylu_bpf(), 'trace', '-f', 'json', '-o', '/dev/stdout', '--rate', '0'] + (
         ['--backend', harness.backend] if harness.backend else []) + ['-p', str(target.pid), 'calls_work.spin']
     session = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                preexec_fn=harness.die_with_parent)
