@@ -491,84 +491,108 @@ static bool is_watched(const struct places_set *set, const bool *live, uint32_t 
 	return false;
 }
 
-/* What may have happened: the same each time, or it cannot be told. */
-struct verdicts {
-	const struct places_set *set;
-	const bool *live;
-	int to;
+/* What may have happened on the ways to a place: the same each time, or it cannot be told. */
+struct verdict {
 	struct places_step step;
 	bool any;
 };
 
-/* One way to have come there, out of line `in` (0: none), by steps of the kinds `by`. */
-static void judge(struct verdicts *v, uint32_t in, uint8_t by, bool yielded)
+/* Where a way begins. */
+struct origin {
+	uint32_t in;  /* the frame was in this line, 0: in none that is watched */
+	bool yielded; /* and may have stood still */
+};
+
+/* A way that comes to place `to` by steps of the kinds `by`. */
+static void judge(const struct places_set *set, const bool *live, int to, struct origin from, uint8_t by,
+		  struct verdict *v)
 {
-	const struct places_flow *flow = v->set->flow;
-	uint32_t unit = v->set->units[v->to], line = flow->line[unit];
+	const struct places_flow *flow = set->flow;
+	uint32_t unit = set->units[to], line = flow->line[unit];
 	bool returns = flow->traits[unit] & PYCODE_RETURN;
 
 	for (uint8_t kind = BY_EVENT; kind <= BY_OTHER; kind++) {
-		struct places_step s = { .ends = returns, .resumes = in && yielded };
-		bool stays = in == line && kind != BY_EVENT;
+		struct places_step s = { .ends = returns, .resumes = from.in && from.yielded };
+		bool stays = from.in == line && kind != BY_EVENT;
 
 		if (!(by & kind))
 			continue;
-		s.leaves = !stays || returns ? in : 0;
-		s.enters = kind == BY_EVENT && is_watched(v->set, v->live, line) ? line : 0;
-		s.pauses = flow->traits[unit] & PYCODE_YIELD && (s.enters || (in && !s.leaves));
-		if (v->any && (s.leaves != v->step.leaves || s.enters != v->step.enters || s.pauses != v->step.pauses ||
-			       s.resumes != v->step.resumes))
-			v->step.unsure = true;
+		s.leaves = !stays || returns ? from.in : 0;
+		s.enters = kind == BY_EVENT && is_watched(set, live, line) ? line : 0;
+		s.pauses = flow->traits[unit] & PYCODE_YIELD && (s.enters || (from.in && !s.leaves));
 		if (!v->any)
 			v->step = s;
+		else if (s.leaves != v->step.leaves || s.enters != v->step.enters || s.pauses != v->step.pauses ||
+			 s.resumes != v->step.resumes)
+			v->step.unsure = true;
 		v->any = true;
 	}
 }
 
-static void judge_all(struct verdicts *v, struct walk *w, int from)
+static void judge_every(const struct places_set *set, const struct walk *w, const bool *live, struct origin from,
+			struct verdict *verdicts)
 {
-	const struct places_set *set = v->set;
+	for (int to = 0; to < (int)set->nplaces; to++)
+		judge(set, live, to, from, w->by[set->units[to]], &verdicts[to]);
+}
+
+/* From place `from`, or -1, to all others. */
+static void judge_all(const struct places_set *set, struct walk *w, const bool *live, int from,
+		      struct verdict *verdicts)
+{
 	const struct places_flow *flow = set->flow;
-	uint32_t unit = from < 0 ? flow->n : set->units[from], to = set->units[v->to];
-	bool ends = from < 0, yielded = from >= 0 && flow->traits[unit] & PYCODE_YIELD;
-	uint32_t in = from >= 0 && set->inside[from] && is_watched(set, v->live, flow->line[unit]) ? flow->line[unit]
-												   : 0;
+	uint32_t unit = from < 0 ? flow->n : set->units[from];
+	uint16_t traits = from < 0 ? 0 : flow->traits[unit];
+	const struct origin nowhere = { 0 };
+	struct origin origin = { 0, traits & PYCODE_YIELD };
+	bool ends = from < 0 || traits & PYCODE_RETURN;
 
 	if (from < 0) {
 		walk__from_anywhere(w);
-		judge(v, 0, w->by[to], false);
-	} else if (flow->traits[unit] & PYCODE_RETURN) {
-		ends = true;
-	} else {
+		judge_every(set, w, live, nowhere, verdicts);
+	} else if (!ends) {
+		if (set->inside[from] && is_watched(set, live, flow->line[unit]))
+			origin.in = flow->line[unit];
 		walk__from(w, unit);
 		ends = w->ends;
-		judge(v, in, w->by[to], yielded);
+		judge_every(set, w, live, origin, verdicts);
 	}
 	if (ends) {
 		walk__clear(w);
 		walk__from(w, flow->n);
-		judge(v, 0, w->by[to], false);
+		judge_every(set, w, live, nowhere, verdicts);
 	}
-	if (in && v->step.leaves && set->mixed[from])
-		v->step.unsure = true;
+	for (int to = 0; to < (int)set->nplaces; to++) {
+		if (origin.in && verdicts[to].step.leaves && set->mixed[from])
+			verdicts[to].step.unsure = true;
+	}
+}
+
+void places_set__steps(const struct places_set *set, const bool *live, int from, struct places_step *out)
+{
+	const struct places_flow *flow = set->flow;
+	struct verdict verdicts[PLACES_MAX] = { 0 };
+	bool *units = calloc(flow->n + 1, sizeof(*units));
+	struct walk w;
+	bool failed = walk__init(&w, flow, units) || !units;
+
+	if (!failed) {
+		for (size_t i = 0; i < set->nplaces; i++)
+			units[set->units[i]] = live[i];
+		judge_all(set, &w, live, from, verdicts);
+	}
+	for (size_t i = 0; i < set->nplaces; i++) {
+		out[i] = verdicts[i].step;
+		out[i].unsure |= failed || !verdicts[i].any;
+	}
+	walk__free(&w);
+	free(units);
 }
 
 struct places_step places_set__step(const struct places_set *set, const bool *live, int from, int to)
 {
-	const struct places_flow *flow = set->flow;
-	struct verdicts v = { .set = set, .live = live, .to = to };
-	bool *units = calloc(flow->n + 1, sizeof(*units));
-	struct walk w;
+	struct places_step steps[PLACES_MAX];
 
-	if (walk__init(&w, flow, units) || !units) {
-		v.step.unsure = true;
-	} else {
-		for (size_t i = 0; i < set->nplaces; i++)
-			units[set->units[i]] = live[i];
-		judge_all(&v, &w, from);
-		v.step.unsure |= !v.any;
-	}
-	walk__free(&w);
-	free(units);
-	return v.step;
+	places_set__steps(set, live, from, steps);
+	return steps[to];
 }

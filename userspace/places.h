@@ -72,4 +72,8 @@ struct places_step {
 };
 struct places_step places_set__step(const struct places_set *set, const bool *live, int from, int to);
 
+/* The same for all places that `from` can be followed by, in the time that one takes: out[to], PLACES_MAX of them. What
+ * stands there for a place that is not live means nothing. */
+void places_set__steps(const struct places_set *set, const bool *live, int from, struct places_step *out);
+
 #endif

@@ -1,289 +1,564 @@
 /*
- * places_vars: the variables that the instructions of a line use and define, by their names in the source.
+ * places_vars: which variables the instructions of a line use and define, by their names in the source.
  *
- * Attributes of a variable are read by the instructions right behind the one that loads it: so the longest run of them is one
- * dotted name. What is only called is no variable: the method at the end of a dotted name, and a global that is loaded to be
- * called (which Python tells from 3.11 on; before, the value shows that it is a function).
+ * A name with attributes behind it is one variable: `self.x`. What is only called is none: of `self.f(x)` there remain `self`
+ * and `x`. What a comprehension that was taken into its function (3.12 on) does with its own variables is left out.
  */
+#include "places_priv.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "places_priv.h"
+#define ATTRS_MAX 3 /* of a.b.c.d, as records have them */
+#define TEXT_BYTES 512
+#define LINE_VARS_MAX 64
+#define ALL_VARS_MAX 4096
+#define AUGMENTED_MAX 8 /* assignments like a.x += b.y within each other: they cannot be, but with damaged code */
 
-#define NAME_MAX_BYTES 256
-
-enum access {
-	ACCESS_USE,
-	ACCESS_DEF,
+enum effect {
+	EFFECT_NONE,
+	EFFECT_LOAD,
+	EFFECT_STORE,
+	EFFECT_LOAD_LOAD,
+	EFFECT_STORE_LOAD,
+	EFFECT_STORE_STORE,
+	EFFECT_CLEAR,
+	EFFECT_LOAD_DEREF,
+	EFFECT_STORE_DEREF,
+	EFFECT_LOAD_GLOBAL,
+	EFFECT_STORE_GLOBAL,
+	EFFECT_LOAD_NAME,
+	EFFECT_STORE_NAME,
+	EFFECT_LOAD_ATTR,
+	EFFECT_LOAD_METHOD,
+	EFFECT_STORE_ATTR,
+	EFFECT_DUP,
+	EFFECT_SWAP,
+	EFFECT_PUSH_NULL,
+	EFFECT_END_FOR,
+	EFFECT_RERAISE,
+	EFFECT_SUPER,
 };
 
-/* Where what is found goes. */
-struct finder {
+static const struct {
+	const char *name;
+	enum effect effect;
+} effects[] = {
+	{ "LOAD_FAST", EFFECT_LOAD },
+	{ "LOAD_FAST_CHECK", EFFECT_LOAD },
+	{ "LOAD_FAST_BORROW", EFFECT_LOAD },
+	{ "STORE_FAST", EFFECT_STORE },
+	{ "DELETE_FAST", EFFECT_STORE },
+	{ "LOAD_FAST_LOAD_FAST", EFFECT_LOAD_LOAD },
+	{ "LOAD_FAST_BORROW_LOAD_FAST_BORROW", EFFECT_LOAD_LOAD },
+	{ "STORE_FAST_LOAD_FAST", EFFECT_STORE_LOAD },
+	{ "STORE_FAST_STORE_FAST", EFFECT_STORE_STORE },
+	{ "LOAD_FAST_AND_CLEAR", EFFECT_CLEAR },
+	{ "LOAD_DEREF", EFFECT_LOAD_DEREF },
+	{ "STORE_DEREF", EFFECT_STORE_DEREF },
+	{ "DELETE_DEREF", EFFECT_STORE_DEREF },
+	{ "LOAD_GLOBAL", EFFECT_LOAD_GLOBAL },
+	{ "STORE_GLOBAL", EFFECT_STORE_GLOBAL },
+	{ "DELETE_GLOBAL", EFFECT_STORE_GLOBAL },
+	{ "LOAD_NAME", EFFECT_LOAD_NAME },
+	{ "STORE_NAME", EFFECT_STORE_NAME },
+	{ "DELETE_NAME", EFFECT_STORE_NAME },
+	{ "LOAD_ATTR", EFFECT_LOAD_ATTR },
+	{ "LOAD_METHOD", EFFECT_LOAD_METHOD },
+	{ "STORE_ATTR", EFFECT_STORE_ATTR },
+	{ "DELETE_ATTR", EFFECT_STORE_ATTR },
+	{ "COPY", EFFECT_DUP },
+	{ "DUP_TOP", EFFECT_DUP },
+	{ "SWAP", EFFECT_SWAP },
+	{ "ROT_TWO", EFFECT_SWAP },
+	{ "PUSH_NULL", EFFECT_PUSH_NULL },
+	{ "END_FOR", EFFECT_END_FOR },
+	{ "RERAISE", EFFECT_RERAISE },
+	{ "LOAD_SUPER_ATTR", EFFECT_SUPER },
+};
+
+/* To 3.10: how many values an instruction takes off the stack and puts on it, at least: those which make up arguments. */
+static const struct {
+	const char *name;
+	uint8_t pops, each, pushes; /* `each`: so many more for each of the argument */
+} stack_use[] = {
+	{ "LOAD_CONST", 0, 0, 1 },
+	{ "LOAD_FAST", 0, 0, 1 },
+	{ "LOAD_GLOBAL", 0, 0, 1 },
+	{ "LOAD_NAME", 0, 0, 1 },
+	{ "LOAD_DEREF", 0, 0, 1 },
+	{ "LOAD_CLOSURE", 0, 0, 1 },
+	{ "LOAD_ATTR", 1, 0, 1 },
+	{ "LOAD_METHOD", 1, 0, 2 },
+	{ "BINARY_POWER", 2, 0, 1 },
+	{ "BINARY_MULTIPLY", 2, 0, 1 },
+	{ "BINARY_MODULO", 2, 0, 1 },
+	{ "BINARY_ADD", 2, 0, 1 },
+	{ "BINARY_SUBTRACT", 2, 0, 1 },
+	{ "BINARY_SUBSCR", 2, 0, 1 },
+	{ "BINARY_FLOOR_DIVIDE", 2, 0, 1 },
+	{ "BINARY_TRUE_DIVIDE", 2, 0, 1 },
+	{ "BINARY_LSHIFT", 2, 0, 1 },
+	{ "BINARY_RSHIFT", 2, 0, 1 },
+	{ "BINARY_AND", 2, 0, 1 },
+	{ "BINARY_XOR", 2, 0, 1 },
+	{ "BINARY_OR", 2, 0, 1 },
+	{ "COMPARE_OP", 2, 0, 1 },
+	{ "IS_OP", 2, 0, 1 },
+	{ "CONTAINS_OP", 2, 0, 1 },
+	{ "UNARY_NEGATIVE", 1, 0, 1 },
+	{ "UNARY_NOT", 1, 0, 1 },
+	{ "UNARY_INVERT", 1, 0, 1 },
+	{ "GET_ITER", 1, 0, 1 },
+	{ "LIST_TO_TUPLE", 1, 0, 1 },
+	{ "BUILD_TUPLE", 0, 1, 1 },
+	{ "BUILD_LIST", 0, 1, 1 },
+	{ "BUILD_SET", 0, 1, 1 },
+	{ "BUILD_STRING", 0, 1, 1 },
+	{ "BUILD_SLICE", 0, 1, 1 },
+	{ "BUILD_MAP", 0, 2, 1 },
+	{ "BUILD_CONST_KEY_MAP", 1, 1, 1 },
+	{ "BUILD_TUPLE_UNPACK_WITH_CALL", 0, 1, 1 },
+	{ "BUILD_MAP_UNPACK_WITH_CALL", 0, 1, 1 },
+	{ "LIST_EXTEND", 1, 0, 0 },
+	{ "DICT_MERGE", 1, 0, 0 },
+	{ "CALL_FUNCTION", 1, 1, 1 },
+	{ "CALL_FUNCTION_KW", 2, 1, 1 },
+	{ "CALL_METHOD", 2, 1, 1 },
+	{ "CALL_FUNCTION_EX", 2, 1, 1 },
+};
+
+struct name {
+	char text[TEXT_BYTES];
+	bool global;
+	uint32_t local;
+	unsigned nattrs;
+	size_t before; /* length without the last attribute */
+};
+
+struct list {
+	struct places_var *vars; /* owned */
+	size_t n, max;
+};
+
+/* Variables of a comprehension: what they held is kept meanwhile. */
+enum kept {
+	KEPT_NOT,
+	KEPT,
+	KEPT_ENDED, /* and the loop has ended */
+	KEPT_GIVEN_BACK,
+};
+
+struct reader {
 	const struct pycode *code;
-	int (*found)(struct finder *f, enum access access, const char *name, int local);
-	struct places_window *window;
-	char **names;
-	size_t nnames;
-	char chain[NAME_MAX_BYTES]; /* the name that is on top of the value stack; "": something else is */
-	int local;		    /* its index among the variables; -1: a global */
-	int err;
+	const struct places_flow *flow;
+	uint32_t line;		  /* 0: all */
+	enum effect effects[256]; /* of opcodes */
+	struct list uses, defs;
+	struct name augmented[AUGMENTED_MAX];
+	size_t naugmented;
+	uint8_t *kept; /* enum kept, of locals */
+	bool failed;
 };
 
-static void tell(struct finder *f, enum access access, const char *name, int local)
+static void find_effects(struct reader *r)
 {
-	/* ".0" and its like are the compiler's own. */
-	if (!f->err && name[0] && name[0] != '.')
-		f->err = f->found(f, access, name, local);
-}
+	for (unsigned op = 0; op < 256; op++) {
+		const char *name = pycode__op_name(r->code, (uint8_t)op);
 
-/* The name on top is consumed by something that is no access to an attribute. */
-static void use(struct finder *f)
-{
-	tell(f, ACCESS_USE, f->chain, f->local);
-	f->chain[0] = 0;
-}
-
-static void push(struct finder *f, const char *name, int local)
-{
-	size_t len = strlen(name);
-
-	use(f);
-	if (len >= sizeof(f->chain))
-		return;
-	memcpy(f->chain, name, len + 1);
-	f->local = local;
-}
-
-/* Makes the name longer by an attribute; false when there is none on top. */
-static bool extend(struct finder *f, uint32_t attr)
-{
-	size_t len = strlen(f->chain), more;
-
-	if (!len || attr >= f->code->nnames)
-		return false;
-	more = strlen(f->code->names[attr]);
-	if (len + 1 + more >= sizeof(f->chain)) {
-		use(f);
-		return false;
+		for (size_t k = 0; k < sizeof(effects) / sizeof(effects[0]); k++) {
+			if (!strcmp(name, effects[k].name))
+				r->effects[op] = effects[k].effect;
+		}
 	}
-	f->chain[len] = '.';
-	memcpy(f->chain + len + 1, f->code->names[attr], more + 1);
-	return true;
 }
 
-static void push_local(struct finder *f, uint32_t index)
+static enum effect effect_of(const struct reader *r, size_t i)
 {
-	if (index < f->code->nlocals)
-		push(f, f->code->locals[index], (int)index);
+	if (i >= r->code->ninstrs || !r->flow->reached[i] || (r->line && r->code->instrs[i].line != r->line))
+		return EFFECT_NONE;
+	return r->effects[r->code->instrs[i].op];
 }
 
-static void define_local(struct finder *f, uint32_t index)
-{
-	use(f);
-	if (index < f->code->nlocals)
-		tell(f, ACCESS_DEF, f->code->locals[index], (int)index);
-}
-
-/* To 3.10 cells and free variables are numbered by themselves. */
-static uint32_t cell_index(const struct pycode *code, uint32_t arg)
-{
-	uint32_t first = 0;
-
-	if (code->minor >= 11)
-		return arg;
-	while (first < code->nlocals && !code->cell[first])
-		first++;
-	return first + arg;
-}
-
-static bool starts(const char *text, const char *with)
-{
-	return !strncmp(text, with, strlen(with));
-}
-
-static bool is_any(const char *op, const char *const *names)
-{
-	for (; *names; names++)
-		if (!strcmp(op, *names))
-			return true;
-	return false;
-}
-
-/* Instructions on two variables of the function at once, from 3.13 on: each has four bits of the argument. True when it is
- * one. */
-static bool on_pair(struct finder *f, const char *op, uint32_t arg)
-{
-	static const char *const loads[] = { "LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW", NULL };
-
-	if (is_any(op, loads)) {
-		push_local(f, arg >> 4);
-		push_local(f, arg & 15);
-	} else if (!strcmp(op, "STORE_FAST_STORE_FAST")) {
-		define_local(f, arg >> 4);
-		define_local(f, arg & 15);
-	} else if (!strcmp(op, "STORE_FAST_LOAD_FAST")) {
-		define_local(f, arg >> 4);
-		push_local(f, arg & 15);
-	} else {
-		return false;
-	}
-	return true;
-}
-
-/* True when it is an instruction on a variable of the function, or on a cell. */
-static bool on_local(struct finder *f, const char *op, uint32_t arg)
-{
-	static const char *const loads[] = { "LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", NULL };
-	static const char *const stores[] = { "STORE_FAST", "STORE_FAST_MAYBE_NULL", "DELETE_FAST", NULL };
-	static const char *const cells[] = { "STORE_DEREF", "DELETE_DEREF", NULL };
-
-	if (is_any(op, loads)) {
-		/* A cell itself is loaded where a function that shares it is made. */
-		if (f->code->minor >= 13 && arg < f->code->nlocals && f->code->cell[arg])
-			use(f);
-		else
-			push_local(f, arg);
-	} else if (is_any(op, stores)) {
-		define_local(f, arg);
-	} else if (!strcmp(op, "LOAD_DEREF")) {
-		push_local(f, cell_index(f->code, arg));
-	} else if (is_any(op, cells)) {
-		define_local(f, cell_index(f->code, arg));
-	} else {
-		return on_pair(f, op, arg);
-	}
-	return true;
-}
-
-/* True when it is an instruction on a global. */
-static bool on_global(struct finder *f, const char *op, uint32_t arg)
-{
-	uint32_t index = f->code->minor >= 11 && !strcmp(op, "LOAD_GLOBAL") ? arg >> 1 : arg;
-
-	if (!starts(op, "LOAD_GLOBAL") && !starts(op, "STORE_GLOBAL") && !starts(op, "DELETE_GLOBAL"))
-		return false;
-	use(f);
-	if (index >= f->code->nnames)
-		return true;
-	if (op[0] != 'L')
-		tell(f, ACCESS_DEF, f->code->names[index], -1);
-	else if (f->code->minor < 11 || !(arg & 1))
-		push(f, f->code->names[index], -1);
-	return true;
-}
-
-/* True when it is an instruction on an attribute. */
-static bool on_attr(struct finder *f, const char *op, uint32_t arg)
-{
-	if (!strcmp(op, "LOAD_ATTR")) {
-		if (f->code->minor >= 12 && arg & 1)
-			use(f);
-		else
-			extend(f, f->code->minor >= 12 ? arg >> 1 : arg);
-	} else if (!strcmp(op, "STORE_ATTR") || !strcmp(op, "DELETE_ATTR")) {
-		if (extend(f, arg))
-			tell(f, ACCESS_DEF, f->chain, f->local);
-		f->chain[0] = 0;
-	} else {
-		return false;
-	}
-	return true;
-}
-
-static void on_instr(struct finder *f, const struct pycode_instr *instr)
-{
-	static const char *const nothing[] = { "NOP", "CACHE", "EXTENDED_ARG", "NOT_TAKEN", "RESUME", NULL };
-	const char *op = pycode__op_name(f->code, instr->op);
-
-	if (op && !is_any(op, nothing) && !on_local(f, op, instr->arg) && !on_global(f, op, instr->arg) &&
-	    !on_attr(f, op, instr->arg))
-		use(f);
-}
-
-static int add_var(struct places_var **vars, size_t *n, const char *name, int local)
+static void list__add(struct reader *r, struct list *l, const struct name *name)
 {
 	struct places_var *bigger;
 
-	for (size_t i = 0; i < *n; i++)
-		if (!strcmp((*vars)[i].name, name))
-			return 0;
-	bigger = realloc(*vars, (*n + 1) * sizeof(**vars));
-	if (!bigger)
-		return -ENOMEM;
-	*vars = bigger;
-	bigger[*n] = (struct places_var){ strdup(name), local < 0, (uint16_t)(local < 0 ? 0 : local) };
-	return bigger[*n].name ? (++*n, 0) : -ENOMEM;
+	for (size_t i = 0; i < l->n; i++) {
+		if (!strcmp(l->vars[i].name, name->text) && l->vars[i].global == name->global &&
+		    l->vars[i].local == name->local)
+			return;
+	}
+	if (l->n == l->max)
+		return;
+	bigger = realloc(l->vars, (l->n + 1) * sizeof(*bigger));
+	if (bigger) {
+		l->vars = bigger;
+		bigger[l->n] = (struct places_var){ strdup(name->text), name->global, (uint16_t)name->local };
+	}
+	if (!bigger || !bigger[l->n].name)
+		r->failed = true;
+	else
+		l->n++;
 }
 
-static int into_window(struct finder *f, enum access access, const char *name, int local)
+/* Whether it is a name of the source: others have a dot in front. */
+static bool name__set(struct name *n, const char *text, bool global, uint32_t local)
 {
-	struct places_window *w = f->window;
+	*n = (struct name){ .global = global, .local = local };
+	snprintf(n->text, sizeof(n->text), "%s", text);
+	n->before = strlen(n->text);
+	return text[0] != '.' && local <= UINT16_MAX && strcmp(text, "__class__");
+}
 
-	return access == ACCESS_USE ? add_var(&w->uses, &w->nuses, name, local)
-				    : add_var(&w->defs, &w->ndefs, name, local);
+static void name__add_attr(struct name *n, const char *attr)
+{
+	n->before = strlen(n->text);
+	snprintf(n->text + n->before, sizeof(n->text) - n->before, ".%s", attr);
+	n->nattrs++;
+}
+
+static const char *attr_name(const struct reader *r, size_t i)
+{
+	uint32_t arg = r->code->instrs[i].arg;
+
+	if (r->code->minor >= 12 && effect_of(r, i) == EFFECT_LOAD_ATTR)
+		arg >>= 1;
+	return arg < r->code->nnames ? r->code->names[arg] : NULL;
+}
+
+/* From 3.12 on an attribute is loaded for a call by the same instruction. */
+static bool is_method(const struct reader *r, size_t i)
+{
+	enum effect e = effect_of(r, i);
+
+	return e == EFFECT_LOAD_METHOD || (e == EFFECT_LOAD_ATTR && r->code->minor >= 12 && r->code->instrs[i].arg & 1);
+}
+
+static bool is_dup(const struct reader *r, size_t i)
+{
+	return effect_of(r, i) == EFFECT_DUP &&
+	       (r->code->instrs[i].arg == 1 || !strcmp(pycode__op_name(r->code, r->code->instrs[i].op), "DUP_TOP"));
+}
+
+/* To 3.10: whether what was put on the stack before instruction `i` is what a call calls. */
+static bool is_called_later(const struct reader *r, size_t i)
+{
+	uint64_t above = 0;
+
+	for (; i < r->code->ninstrs; i++) {
+		const struct pycode_instr *instr = &r->code->instrs[i];
+		const char *name = pycode__op_name(r->code, instr->op);
+		uint64_t pops = 0;
+		size_t k = 0;
+
+		while (k < sizeof(stack_use) / sizeof(stack_use[0]) && strcmp(name, stack_use[k].name))
+			k++;
+		if (k == sizeof(stack_use) / sizeof(stack_use[0]))
+			return false;
+		pops = stack_use[k].pops + (uint64_t)stack_use[k].each * instr->arg;
+		if (pops > above)
+			return pops == above + 1 && !strncmp(name, "CALL_FUNCTION", strlen("CALL_FUNCTION"));
+		above += stack_use[k].pushes - pops;
+	}
+	return false;
+}
+
+/* Whether what was loaded by the instructions from `first` to before `next` is called. */
+static bool is_called(const struct reader *r, size_t first, size_t next)
+{
+	if (r->code->minor <= 10)
+		return is_called_later(r, next);
+	if (r->code->minor <= 12)
+		return first && effect_of(r, first - 1) == EFFECT_PUSH_NULL;
+	return effect_of(r, next) == EFFECT_PUSH_NULL;
+}
+
+static void use(struct reader *r, struct name *n, bool called)
+{
+	if (called && !n->nattrs && n->global)
+		return;
+	if (called && n->nattrs)
+		n->text[n->before] = '\0';
+	list__add(r, &r->uses, n);
+}
+
+/* A name is loaded by instruction `first`; `i` is what follows it. What is done with it, and with its attributes. */
+static void read_chain(struct reader *r, size_t first, size_t i, struct name *n)
+{
+	bool called = false;
+	const char *attr;
+
+	for (; !called && n->nattrs < ATTRS_MAX; i++) {
+		enum effect e = effect_of(r, i);
+
+		attr = e == EFFECT_LOAD_ATTR || e == EFFECT_LOAD_METHOD ? attr_name(r, i) : NULL;
+		if (!attr)
+			break;
+		called = is_method(r, i);
+		name__add_attr(n, attr);
+	}
+	if (!called && effect_of(r, i) == EFFECT_STORE_ATTR && (attr = attr_name(r, i))) {
+		name__add_attr(n, attr);
+		list__add(r, &r->defs, n);
+	} else if (!called && is_dup(r, i) && effect_of(r, i + 1) == EFFECT_LOAD_ATTR && (attr = attr_name(r, i + 1))) {
+		name__add_attr(n, attr);
+		use(r, n, false);
+		if (r->naugmented < AUGMENTED_MAX)
+			r->augmented[r->naugmented++] = *n;
+	} else {
+		use(r, n, called || is_called(r, first, i));
+	}
+}
+
+static uint32_t deref_index(const struct pycode *code, uint32_t arg)
+{
+	size_t variables = 0;
+
+	while (code->minor <= 10 && variables < code->nlocals && !code->cell[variables])
+		variables++;
+	return arg < code->nlocals ? (uint32_t)variables + arg : UINT32_MAX;
+}
+
+static bool is_kept(const struct reader *r, uint32_t local)
+{
+	return r->kept[local] == KEPT || r->kept[local] == KEPT_ENDED;
+}
+
+static void load_local(struct reader *r, size_t i, uint32_t local)
+{
+	struct name n;
+
+	/* What super() needs of the frame is, from 3.12 on, an argument of it, and no word of the source. */
+	if (!local && effect_of(r, i + 1) == EFFECT_SUPER)
+		return;
+	if (local < r->code->nlocals && !is_kept(r, local) && name__set(&n, r->code->locals[local], false, local))
+		read_chain(r, i, i + 1, &n);
+}
+
+/* Cells are loaded so to be handed to an inner function (3.13 on), their contents otherwise. */
+static void load_fast(struct reader *r, size_t i, uint32_t local)
+{
+	if (local < r->code->nlocals && !r->code->cell[local])
+		load_local(r, i, local);
+}
+
+/* The first half of a pair: nothing can be done with it but to be used. */
+static void load_first(struct reader *r, uint32_t local)
+{
+	struct name n;
+
+	if (local < r->code->nlocals && !r->code->cell[local] && !is_kept(r, local) &&
+	    name__set(&n, r->code->locals[local], false, local))
+		use(r, &n, false);
+}
+
+/* Whether variables are given back what they held because of an exception, which takes the way past the end of their
+ * comprehension. */
+static bool is_restoring(const struct reader *r, size_t i)
+{
+	enum effect e;
+
+	do
+		e = effect_of(r, ++i);
+	while (e == EFFECT_STORE || e == EFFECT_STORE_STORE || e == EFFECT_SWAP);
+	return e == EFFECT_RERAISE;
+}
+
+static void store_local(struct reader *r, size_t i, uint32_t local)
+{
+	struct name n;
+
+	if (local >= r->code->nlocals)
+		return;
+	if (r->kept[local] == KEPT_ENDED) {
+		r->kept[local] = KEPT_GIVEN_BACK;
+		return;
+	}
+	if (r->kept[local] == KEPT || (r->kept[local] && is_restoring(r, i)))
+		return;
+	if (name__set(&n, r->code->locals[local], false, local))
+		list__add(r, &r->defs, &n);
+}
+
+static void load_global(struct reader *r, size_t i, uint32_t arg, bool called)
+{
+	struct name n;
+
+	if (arg >= r->code->nnames || called || !name__set(&n, r->code->names[arg], true, 0) ||
+	    !strcmp(n.text, "super"))
+		return;
+	read_chain(r, i, i + 1, &n);
+}
+
+static void store_global(struct reader *r, uint32_t arg)
+{
+	struct name n;
+
+	if (arg < r->code->nnames && name__set(&n, r->code->names[arg], true, 0))
+		list__add(r, &r->defs, &n);
+}
+
+/* The end of a.x += b: STORE_ATTR with the object below the value. */
+static void store_augmented(struct reader *r, size_t i)
+{
+	const char *attr = attr_name(r, i);
+	struct name *n = r->naugmented ? &r->augmented[r->naugmented - 1] : NULL;
+
+	if (!n || !attr || !i || effect_of(r, i - 1) != EFFECT_SWAP || strcmp(n->text + n->before + 1, attr))
+		return;
+	list__add(r, &r->defs, n);
+	r->naugmented--;
+}
+
+static void end_loop(struct reader *r)
+{
+	for (size_t i = 0; i < r->code->nlocals; i++) {
+		if (r->kept[i] == KEPT)
+			r->kept[i] = KEPT_ENDED;
+	}
+}
+
+/* The body of a module: its variables are the module's globals. */
+static bool is_module(const struct pycode *code)
+{
+	return !strcmp(code->name, "<module>");
+}
+
+static void read_instruction(struct reader *r, size_t i)
+{
+	uint32_t arg = r->code->instrs[i].arg;
+	bool newer = r->code->minor >= 11;
+
+	switch (effect_of(r, i)) {
+	case EFFECT_LOAD:
+		load_fast(r, i, arg);
+		break;
+	case EFFECT_STORE:
+		store_local(r, i, arg);
+		break;
+	case EFFECT_LOAD_LOAD:
+		load_first(r, arg >> 4);
+		load_fast(r, i, arg & 15);
+		break;
+	case EFFECT_STORE_LOAD:
+		store_local(r, i, arg >> 4);
+		load_fast(r, i, arg & 15);
+		break;
+	case EFFECT_STORE_STORE:
+		store_local(r, i, arg >> 4);
+		store_local(r, i, arg & 15);
+		break;
+	case EFFECT_CLEAR:
+		if (arg < r->code->nlocals)
+			r->kept[arg] = KEPT;
+		break;
+	case EFFECT_LOAD_DEREF:
+		load_local(r, i, deref_index(r->code, arg));
+		break;
+	case EFFECT_STORE_DEREF:
+		store_local(r, i, deref_index(r->code, arg));
+		break;
+	case EFFECT_LOAD_GLOBAL:
+		load_global(r, i, newer ? arg >> 1 : arg, newer && arg & 1);
+		break;
+	case EFFECT_LOAD_NAME:
+		if (is_module(r->code))
+			load_global(r, i, arg, false);
+		break;
+	case EFFECT_STORE_NAME:
+		if (is_module(r->code))
+			store_global(r, arg);
+		break;
+	case EFFECT_STORE_GLOBAL:
+		store_global(r, arg);
+		break;
+	case EFFECT_STORE_ATTR:
+		store_augmented(r, i);
+		break;
+	case EFFECT_END_FOR:
+		end_loop(r);
+		break;
+	default:
+		break;
+	}
+}
+
+static void list__free(struct list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->vars[i].name);
+	free(l->vars);
+}
+
+static int read_line(const struct pycode *code, const struct places_flow *flow, uint32_t line, size_t max,
+		     struct reader *r)
+{
+	*r = (struct reader){ .code = code, .flow = flow, .line = line, .uses.max = max, .defs.max = max };
+	r->kept = calloc(code->nlocals + 1, sizeof(*r->kept));
+	find_effects(r);
+	for (size_t i = 0; r->kept && i < code->ninstrs; i++)
+		read_instruction(r, i);
+	if (r->failed || !r->kept) {
+		list__free(&r->uses);
+		list__free(&r->defs);
+	}
+	r->failed |= !r->kept;
+	free(r->kept);
+	return r->failed ? -ENOMEM : 0;
 }
 
 int places_vars(const struct pycode *code, const struct places_flow *flow, uint32_t line, struct places_window *out)
 {
-	struct finder f = { .code = code, .found = into_window, .window = out };
+	struct reader r;
+	int err = read_line(code, flow, line, LINE_VARS_MAX, &r);
 
-	for (size_t i = 0; i < code->ninstrs && !f.err; i++) {
-		if (code->instrs[i].line == line && flow->reached[i])
-			on_instr(&f, &code->instrs[i]);
+	if (err)
+		return err;
+	out->uses = r.uses.vars;
+	out->nuses = r.uses.n;
+	out->defs = r.defs.vars;
+	out->ndefs = r.defs.n;
+	return 0;
+}
+
+/* Moves the names out of a list to those that are there, each once. */
+static void move_names(struct list *l, char **names, size_t *n)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < *n; k++)
+			known |= !strcmp(names[k], l->vars[i].name);
+		if (known)
+			free(l->vars[i].name);
 		else
-			use(&f);
+			names[(*n)++] = l->vars[i].name;
 	}
-	use(&f);
-	return f.err;
-}
-
-static int into_names(struct finder *f, enum access access, const char *name, int local)
-{
-	char **bigger;
-
-	(void)access, (void)local;
-	for (size_t i = 0; i < f->nnames; i++)
-		if (!strcmp(f->names[i], name))
-			return 0;
-	bigger = realloc(f->names, (f->nnames + 1) * sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	f->names = bigger;
-	f->names[f->nnames] = strdup(name);
-	return f->names[f->nnames] ? (f->nnames++, 0) : -ENOMEM;
-}
-
-/* With "a.b.c" also "a.b" and "a" can be asked for. */
-static int into_names_with_parts(struct finder *f, enum access access, const char *name, int local)
-{
-	char part[NAME_MAX_BYTES];
-	int err = 0;
-
-	for (size_t len = strcspn(name, "."); !err; len += 1 + strcspn(name + len + 1, ".")) {
-		memcpy(part, name, len);
-		part[len] = 0;
-		err = into_names(f, access, part, local);
-		if (!name[len])
-			break;
-	}
-	return err;
+	free(l->vars);
 }
 
 int places__names(const struct pycode *code, char ***names, size_t *n)
 {
-	struct finder f = { .code = code, .found = into_names_with_parts };
+	struct places_flow *flow;
+	struct reader r;
+	int err = places_flow__new(code, &flow);
 
-	for (size_t i = 0; i < code->ninstrs && !f.err; i++)
-		on_instr(&f, &code->instrs[i]);
-	use(&f);
-	for (size_t i = 0; f.err && i < f.nnames; i++)
-		free(f.names[i]);
-	if (f.err) {
-		free(f.names);
-		return f.err;
+	*names = NULL;
+	*n = 0;
+	err = err ? err : read_line(code, flow, 0, ALL_VARS_MAX, &r);
+	places_flow__free(flow);
+	if (err)
+		return err;
+	*names = calloc(r.uses.n + r.defs.n + 1, sizeof(**names));
+	if (!*names) {
+		list__free(&r.uses);
+		list__free(&r.defs);
+		return -ENOMEM;
 	}
-	*names = f.names;
-	*n = f.nnames;
+	move_names(&r.uses, *names, n);
+	move_names(&r.defs, *names, n);
 	return 0;
 }

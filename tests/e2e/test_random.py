@@ -91,11 +91,11 @@ def batches_for(python, programs, asked):
 def main():
     suite = Suite(__doc__)
     suite.parser.add_argument('--seed', type=int, default=0, help='the first seed')
-    suite.parser.add_argument('--count', type=int, help='programs per interpreter (default: 200, and 50 or 25 for foreign ones)')
+    suite.parser.add_argument('--count', type=int, help='programs per interpreter (default: 100, and 50 or 25 for foreign ones)')
     suite.parser.add_argument('--batch', type=int, default=50, help='programs per target')
     suite.parser.add_argument('--mode', choices=['all', 'plain', 'jit', 'timer', 'toggle'], default='all')
     options = suite.start()
-    seeds = range(options.seed, options.seed + (options.count or 200))
+    seeds = range(options.seed, options.seed + (options.count or 100))
     batches = [seeds[i:i + options.batch] for i in range(0, len(seeds), options.batch)]
     with tempfile.TemporaryDirectory(prefix='pylu-e2e-') as folder, concurrent.futures.ThreadPoolExecutor(1) as pool:
         programs = [write_programs(folder, chosen) for chosen in batches]

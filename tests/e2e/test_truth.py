@@ -106,10 +106,10 @@ def one(folder, python, seeds):
 def main():
     suite = Suite(__doc__)
     suite.parser.add_argument('--seed', type=int, default=0)
-    suite.parser.add_argument('--count', type=int, help='programs per interpreter (default: 20, and 5 for a foreign one)')
+    suite.parser.add_argument('--count', type=int, help='programs per interpreter (default: 8, and 5 for a foreign one)')
     options = suite.start(needs_root=False)
     for python in suite.interpreters():
-        seeds = range(options.seed, options.seed + (options.count or (5 if python.foreign else 20)))
+        seeds = range(options.seed, options.seed + (options.count or (5 if python.foreign else 8)))
         suite.run(python.name, one, python, seeds, python=python)
     suite.finish()
 
