@@ -95,12 +95,18 @@ static ssize_t list_threads(pid_t pid, pid_t **out)
 
 static int report(pid_t pid, pid_t tid, size_t nth, int err)
 {
+	if (err == -ENOSPC && nth)
+		return diag_error(err,
+				  "%zu of the four debug registers, no more, could be had for thread %d of process %d: "
+				  "a debugger or "
+				  "another tool holds the others",
+				  nth, (int)tid, (int)pid);
 	if (err == -ENOSPC)
 		return diag_error(
 			err,
-			"only %zu of the four debug registers were free for thread %d of process %d: a debugger or "
-			"another tool holds the others",
-			nth, (int)tid, (int)pid);
+			"none of the four debug registers was free for thread %d of process %d: a debugger or another "
+			"tool holds them",
+			(int)tid, (int)pid);
 	if (err == -EPERM || err == -EACCES)
 		return diag_error(-DIAG_NO_CAPABILITY, "not permitted to watch process %d", (int)pid);
 	if (err == -EMFILE || err == -ENFILE)

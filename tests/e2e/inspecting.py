@@ -21,7 +21,8 @@ class Inspection(Session):
         self.lines = command == 'line'
 
     def watching(self):
-        ready = (self.stderr.wait_for('pylu-bpf: timing') if self.lines else self.stdout.wait_for('{"record":"header"'))
+        ready = (self.stderr.wait_for('pylu-bpf: watching') if self.lines else
+                 self.stdout.wait_for('{"record":"header"'))
         if ready is None:
             raise Failed('pylu-bpf %s ended with %d before it watched: %s'
                          % (' '.join(self.command[1:]), self.status(), self.stderr.text()))

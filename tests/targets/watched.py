@@ -3,7 +3,6 @@ while they are watched; for test_watch.
 
 Reads commands from its stdin, one a line: a name below and its arguments. Says 'ready' first and 'done' and what it has to tell after each.
 """
-import ctypes
 import gc
 import os
 import sys
@@ -65,9 +64,11 @@ class Two:
         return 2
 
 
-def changes(n):
+# So that nothing else holds its code object.
+exec(compile("""def changes(n):
     a = n
     return a
+""", __file__, 'exec'))
 
 
 def decide(value):
@@ -185,7 +186,7 @@ def values():
 
 
 def redefine():
-    """Another body for changes(), and the old one is freed; then much is made where it was."""
+    """Another changes(), and the old one is freed; then much is made where it was."""
     global changes
     text = 'def changes(n):\n    b = n + 1\n    c = b\n    return c\n'
     namespace = {}
@@ -218,6 +219,7 @@ def execute():
 
 def peek(count):
     """Reads all of a code object's bytes, as a debugger would."""
+    import ctypes  # does not support being loaded in subinterpreters
     address, size = id(work.__code__), type(work.__code__).__basicsize__ + 2 * len(work.__code__.co_code)
     for _ in range(count):
         ctypes.string_at(address, size)
