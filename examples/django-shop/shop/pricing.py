@@ -1,5 +1,7 @@
-"""Prices: discounts, tax and shipping. Pure functions on cents; no database."""
+"""Prices: discounts, tax and shipping. Functions on cents; no database."""
 from collections import namedtuple
+
+from django.conf import settings
 
 TAX_PERCENT = {"DE": 19, "FR": 20, "GB": 20, "NL": 21}
 # (from this many pieces on, percent off), largest first.
@@ -21,15 +23,22 @@ def price_after_discount(cents, percent):
     return cents - round_half_up(cents * percent, 100)
 
 
-def quantity_discount(quantity):
-    for least, percent in QUANTITY_DISCOUNTS:
+def quantity_discount(quantity, steps):
+    for least, percent in steps:
         if quantity >= least:
             return percent
     return 0
 
 
-def line_total(cents, quantity):
-    return price_after_discount(cents * quantity, quantity_discount(quantity))
+def discount_steps(country, steps=list(QUANTITY_DISCOUNTS)):
+    """The steps for a cart: those for everybody, then what is on offer where it goes."""
+    steps += settings.OFFERS.get(country, [])
+    return steps
+
+
+def line_total(cents, quantity, steps=QUANTITY_DISCOUNTS):
+    percent = quantity_discount(quantity, steps)
+    return price_after_discount(cents * quantity, percent)
 
 
 def shipping_cost(goods):
@@ -48,7 +57,8 @@ def tax_percent(country):
 
 def cart_totals(lines, country):
     """The total of (cents, quantity) pairs. Raises UnknownCountry."""
-    goods = sum(line_total(cents, quantity) for cents, quantity in lines)
+    steps = discount_steps(country)
+    goods = sum(line_total(cents, quantity, steps) for cents, quantity in lines)
     shipping = shipping_cost(goods)
     tax = round_half_up((goods + shipping) * tax_percent(country), 100)
     return Total(goods, shipping, tax, goods + shipping + tax)

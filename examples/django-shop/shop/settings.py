@@ -1,6 +1,7 @@
 """Settings for Django 3.2 (Debian 12) and 4.2 (Debian 13). Loopback only, no sessions, no users.
 
-SHOP_DB names the sqlite file; without it, shop.sqlite3 beside manage.py.
+SHOP_DB names the sqlite file; without it, shop.sqlite3 beside manage.py. SHOP_OFFERS=1 puts on what is in OFFERS; it brings
+a fault to light that ../../find-a-wrong-total.md is about.
 """
 import os
 import secrets
@@ -39,3 +40,5 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 LANGUAGE_CODE = "en-gb"
+# For each country, (from this many pieces on, percent off), for who gets no other discount.
+OFFERS = {"NL": [(1, 3)]} if os.environ.get("SHOP_OFFERS") == "1" else {}
