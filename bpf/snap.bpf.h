@@ -21,7 +21,7 @@
 #include "pytype.bpf.h"
 #include "seen.bpf.h"
 
-#define SNAP_HEAD 64	   /* read of an object before its type is known */
+#define SNAP_HEAD 56	   /* read of an object before its type is known */
 #define SNAP_BODY 512	   /* of an object without items of its own */
 #define SNAP_PLAIN 64	   /* a C type's instances that are not larger may have words that point to objects */
 #define SNAP_LONG 1024	   /* of an int */

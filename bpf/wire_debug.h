@@ -140,8 +140,8 @@ struct wire_value_layout {
 	s32 func_qualname, func_module, method_func, method_self, cell_ref, module_name, bytearray_start;
 	s32 exc_args, member_def, member_offset, member_type, member_type_object;
 	s32 frame_localsplus, frame_globals, frame_builtins;
-	s32 code_argcount, code_kwonlyargcount, code_nlocalsplus, code_nlocals, code_varnames, code_cellvars,
-		code_freevars;
+	s32 code_argcount, code_kwonlyargcount, code_nlocalsplus, code_nlocals, code_varnames, code_localspluskinds,
+		code_cellvars, code_freevars;
 	s32 tstate_exc_value;
 	u32 stackref_tag; /* bits of a word in localsplus that are no address */
 	u64 type_cell;	  /* virtual address in the file; the run-time address is that plus the process's bias */
