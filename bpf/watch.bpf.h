@@ -240,8 +240,10 @@ static __noinline int place_step(struct place_hit *hit)
 	else
 		__builtin_memset(mark, 0, sizeof(*mark));
 	step = &place_steps[(from * WIRE_MAX_PLACES + hit->place) & (2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES - 1)];
-	if (step->flags & WIRE_STEP_UNSURE)
+	if (step->flags & WIRE_STEP_UNSURE) {
 		mark->window = 0;
+		seen_count(unsure);
+	}
 	if (mark->window && watch_times && step->flags & WIRE_STEP_RESUMES)
 		mark_time(mark, hit);
 	if (step->leaves) {
@@ -255,11 +257,11 @@ static __noinline int place_step(struct place_hit *hit)
 	}
 	if (mark->window && watch_times && step->flags & WIRE_STEP_PAUSES)
 		mark_spend(mark, hit);
+	/* It is kept: the next frame at this address is known to begin. */
 	if (step->flags & WIRE_STEP_ENDS) {
 		if (step->enters)
 			window_leave(mark, hit);
-		bpf_map_delete_elem(&marks, &key);
-		return 0;
+		mark->window = 0;
 	}
 	mark->place = hit->place;
 	mark->epoch = watch_epoch;

@@ -277,6 +277,7 @@ struct wire_seen_stats {
 	u64 suppressed; /* the rate limit */
 	u64 lost;	/* no room in the ring buffer, or no scratch memory */
 	u64 sent;
+	u64 unsure; /* hits of which it cannot be told whether a line is entered or left */
 	u64 strays; /* hits of a watchpoint that are no execution of its place: something else read that memory */
 };
 

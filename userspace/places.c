@@ -215,8 +215,22 @@ static void take_start(const struct places_flow *flow, struct line_units *l, boo
 	}
 }
 
+/* Whether the first place that a frame comes to can be one at which nothing could be told of a frame that was there before. */
+static bool is_unsure(struct walk *w, const struct line_units *l, const uint8_t *from_start, uint32_t line)
+{
+	walk__clear(w);
+	walk__from_anywhere(w);
+	for (size_t i = 0; i < l->n; i++) {
+		uint32_t unit = l->units[i];
+
+		if (w->flow->line[unit] == line && from_start[unit] && from_start[unit] != w->by[unit])
+			return true;
+	}
+	return false;
+}
+
 /* Adds the start of the function where it is needed. */
-static int add_start(const struct places_flow *flow, struct line_units *l)
+static int add_start(const struct places_flow *flow, struct line_units *l, uint32_t line)
 {
 	uint8_t *from_start = calloc(flow->n + 1, 1);
 	struct walk w;
@@ -229,6 +243,9 @@ static int add_start(const struct places_flow *flow, struct line_units *l)
 		if (is_confusing(&w, l, from_start))
 			take_start(flow, l, step);
 	}
+	/* Without it no more is missed than the first time in a frame: not worth it where there is no room. */
+	if (!err && from_start && l->n < PLACES_FEW && is_unsure(&w, l, from_start, line))
+		take_start(flow, l, false);
 	err = from_start ? err : -ENOMEM;
 	walk__free(&w);
 	free(from_start);
@@ -260,7 +277,7 @@ static int line_units__find(struct line_units *l, const struct places_flow *flow
 	find_inside(flow, line, l, todo);
 	find_ends(flow, line, pauses, l);
 	free(todo);
-	return add_start(flow, l);
+	return add_start(flow, l, line);
 }
 
 static int compare_lines(const void *a, const void *b)

@@ -13,6 +13,7 @@
 
 #define PLACES_MAX 128	   /* of a set */
 #define PLACES_WINDOWS 512 /* lines of a set */
+#define PLACES_FEW 4	   /* as many a processor can watch at a time */
 
 /* A variable by its name in the source: "a", "self.x". `attrs` splits what is behind the first dot. */
 struct places_var {

@@ -11,7 +11,6 @@ from harness import Failed, Session, Target, check
 
 RUNNER = os.path.join(harness.TARGETS, 'inspect_run.py')
 LIMITS = ['--depth', '4', '--items', '50', '--rate', '0']
-FEW = 4  # places that can be watched at a time
 
 
 class Inspection(Session):
@@ -128,15 +127,13 @@ def truth(python, path, name):
 
 
 def variable(variables, name):
-    """What a dotted name stands for, in the form of json; a list of what it may be when it depends on the version."""
-    first, *attrs = name.lstrip('*').split('.')
-    if first not in variables:
-        return {'unbound': True}
-    value = variables[first]
+    """What a dotted name stands for, in the form of json; None: the twin does not tell."""
+    first, *attrs = name.split('.')
+    value = variables.get(first, {'unbound': True})
     for attr in attrs:
         if not isinstance(value, dict) or 'attrs' not in value:
             return None
-        value = value['attrs'].get(attr, value['class'].get(attr, {'missing': True}))
+        value = value['attrs'].get(attr, value['class'].get(attr))
     return value
 
 

@@ -11,7 +11,7 @@ import random
 import harness
 import inspecting
 from harness import check
-from inspecting import FEW, LIMITS, Inspection, Runner, same, variable
+from inspecting import LIMITS, Inspection, Runner, same, variable
 
 MODULE = os.path.join(harness.TARGETS, 'inspected.py')
 WORDS = {'enter': 'usevalues', 'leave': 'defvalues'}
@@ -27,17 +27,18 @@ def describe(event):
         ' %s=%s' % (v['name'], v['value']) for v in event['values']))
 
 
+def is_absent(value):
+    return value in ({'unbound': True}, {'missing': True})
+
+
 def compare_values(event, happened, where):
     for shown in event['values']:
-        right = variable(happened.variables, shown['name'])
-        if isinstance(right, dict) and set(right) == {'unbound'}:
-            # A global of that name may not be there, or be a builtin.
-            check('type' in shown['value'] if isinstance(shown['value'], dict) else False or shown['value'] in (
-                {'unbound': True}, {'missing': True}), '%s: %s is %r, and has no value' % (where, shown['name'], shown['value']))
-            continue
-        check(right is None and not isinstance(shown['value'], dict) or same(shown['value'], right)
-              or right is None and 'type' in shown['value'],
-              '%s: %s is %r, right is %r' % (where, shown['name'], shown['value'], right))
+        ours, right = shown['value'], variable(happened.variables, shown['name'])
+        if right == {'unbound': True}:  # for the twin: it may be a builtin
+            check(is_absent(ours) or isinstance(ours, dict) and 'type' in ours and event['event'] == 'usevalues',
+                  '%s: %s is %r, and has no value' % (where, shown['name'], ours))
+        elif right is not None:
+            check(same(ours, right), '%s: %s is %r, right is %r' % (where, shown['name'], ours, right))
 
 
 def compare_names(event, function, where):
@@ -67,25 +68,6 @@ def compare(events, happened, function, lines, said):
     check(len(events) == len(right), '%s: %d events, right are %d; they differ behind %s' % (
         said, len(events), len(right), describe(events[len(right) - 1]) if 0 < len(right) < len(events) else 'the last'))
     return len(events)
-
-
-def windows(target, python, function, lines, rng):
-    """These lines of a function in groups that can be watched at a time."""
-    asked = inspecting.places(target.pid, function)
-    groups = []
-    lines = [line for line in lines if line in asked]
-    while lines:
-        group, taken = [], set()
-        for line in list(lines):
-            if len(taken | asked[line]) <= FEW:
-                taken |= asked[line]
-                group.append(line)
-        for line in group:
-            lines.remove(line)
-        if not group:
-            break
-        groups.append(group)
-    return groups
 
 
 class Round:

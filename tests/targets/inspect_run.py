@@ -40,8 +40,6 @@ def form(value, depth=DEPTH):
         # What stands in the class is found by a dotted name too.
         shared = {k: form(v, 0) for k, v in vars(kind).items() if isinstance(v, (int, str)) and not k.startswith('__')}
         return {'type': name, 'attrs': {k: form(v, depth - 1) for k, v in attrs.items()}, 'class': shared}
-    if isinstance(value, BaseException):
-        return {'type': name, 'attrs': {}, 'class': {'args': form(value.args, depth - 1)}}
     return {'type': name}
 
 
@@ -88,12 +86,11 @@ class Recorder:
         elif event == 'exception':
             known.raised = True
         elif event == 'return':
-            name = self.opname[frame.f_code.co_code[frame.f_lasti]]
-            # 'raised' alone tells nothing: settrace also tells of the StopIteration that ends a loop.
-            if name.startswith('RETURN') or name.startswith('INSTRUMENTED_RETURN'):
+            returns = self.opname[frame.f_code.co_code[frame.f_lasti]].startswith('RETURN')
+            if returns:
                 self.say('leave', frame, known.line)
-                del self.frames[frame]
-            elif known.raised and arg is None or not ('YIELD' in name or name in ('SEND', 'RESUME')):
+            # 'raised' alone tells nothing: settrace also tells of the StopIteration that ends a loop.
+            if returns or known.raised and arg is None:
                 del self.frames[frame]
         return self.local
 

@@ -1,5 +1,5 @@
 """inspected: what lines and variables can be, for test_inspect, which runs it by inspect_run.py. drive() does the same each
-time. Behind '#:' stands what a line uses and what it defines; the test holds that against what is shown.
+time. Behind '#:' stands what a line uses and what it defines; the test holds that against what is shown. Nothing yields None (see inspect_run).
 """
 import contextlib
 
@@ -12,7 +12,7 @@ class Box:
     scale = 2
 
     def __init__(self, x):
-        self.x = x  #: x self -> self.x
+        self.x = x  #: x -> self.x
         self.items = [x, x + 1]
 
     def grow(self, by):
@@ -42,7 +42,7 @@ def straight(a, b):
 
 def loops(n):
     t = 0  #: -> t
-    for i in range(n):  #: n i -> i
+    for i in range(n):  #: n -> i
         t += i  #: t i -> t
     while t > 2:  #: t ->
         t -= 2  #: t -> t
@@ -50,7 +50,7 @@ def loops(n):
             continue
     else:
         t = -t  #: t -> t
-    for i in range(n): t += 1  #: n t i -> i t
+    for i in range(n): t += 1  #: n t -> i t
     return t
 
 
@@ -118,7 +118,7 @@ def multi(a, b):
 
 def binds(*args, **kwargs):
     first, *rest = args  #: args -> first rest
-    if (n := len(rest)) > 1:  #: rest n -> n
+    if (n := len(rest)) > 1:  #: rest -> n
         first, n = n, first  #: n first -> first n
     del rest  #: -> rest
     return first, n, kwargs  #: first n kwargs ->
@@ -189,7 +189,7 @@ class Held:
         return self.value
 
     async def __aexit__(self, *what):
-        self.value = None  #: self -> self.value
+        self.value = None  #: -> self.value
 
 
 async def gives_async(n):
@@ -203,7 +203,7 @@ def send_all(made, values):
     try:
         out.append(made.send(None))
         for value in values:
-            out.append(made.send(value))  #: out made.send value ->
+            out.append(made.send(value))  #: out made value ->
     except StopIteration as stop:
         out.append(stop.value)
     return out
