@@ -261,6 +261,11 @@ struct wire_place_last {
 	u8 misses;  /* or its basic form does, unless the counter stays the same */
 };
 
+/* Calls of a function before it was decided whether it is wanted, once many waited to be looked at. */
+struct wire_trace_early {
+	u64 told, untold;
+};
+
 /* What the session asks for, whatever the command. */
 struct wire_seen_config {
 	struct wire_limits limits;

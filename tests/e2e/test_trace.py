@@ -195,7 +195,7 @@ def a_count(folder, python):
     target.finish()
     kinds = [event['event'] for event in events]
     check(kinds.count('parameters') == 5 and kinds.count('returnvalues') == 5 and len(kinds) == 10, 'events: %s' % kinds)
-    check(summary['ended'] == 'count', 'it ended by %s' % summary['ended'])
+    check(summary['ended'] == 'the count was reached', 'it ended by %s' % summary['ended'])
 
 
 def a_condition(folder, python):
