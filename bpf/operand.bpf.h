@@ -13,6 +13,12 @@
 #define OPERAND_CLASSES 16   /* of an MRO */
 #define OPERAND_CELLS 32     /* of a function */
 #define NAME_WORDS (WIRE_NAME_BYTES / 8)
+#define CODE_BYTES 128 /* of a code object, with what tells of its arguments; a power of two */
+
+/* Include/cpython/code.h; Include/internal/pycore_code.h (3.11 on) */
+#define CO_VARARGS 4
+#define CO_VARKEYWORDS 8
+#define CO_FAST_CELL 0x40
 
 /* The object in a word of the frame's variables; enum wire_root_status. */
 static __always_inline int local_object(const struct wire_value_layout *v, u32 slot, u64 word, u64 *obj)
@@ -353,42 +359,68 @@ struct args_walk {
 	u32 n;
 };
 
+/* Whether an argument may be in a cell, in its own place: a bit of its kind (3.11 on). */
+static __always_inline int arg_is_cell(const struct seen *e, u32 arg)
+{
+	return e->kinds[arg & (SEEN_WORDS - 1)] & CO_FAST_CELL;
+}
+
 /* bpf_loop callback: one argument. */
 static long args_step(u64 i, struct args_walk *w)
 {
 	u64 obj = 0, word = w->e->words[i & (SEEN_WORDS - 1)];
-	int status;
+	int status = WIRE_ROOT_VALUE;
 
 	if (i >= w->n)
 		return 1;
 	if (!word && w->v->code_cellvars >= 0)
 		word = arg_in_cell(w->v, w->e->event.code, w->frame, i);
-	status = w->masked >> (i & 63) & 1 ? WIRE_ROOT_MASKED : local_object(w->v, w->e->event.slot, word, &obj);
+	else if (!arg_is_cell(w->e, i))
+		obj = word & ~(u64)w->v->stackref_tag;
+	if (w->masked >> (i & 63) & 1)
+		status = WIRE_ROOT_MASKED;
+	else if (!obj)
+		status = local_object(w->v, w->e->event.slot, word, &obj);
 	return seen_value(w->e, obj, WIRE_ROOT_ARG | i, status) != 0;
 }
 
-#define CO_VARARGS 4 /* Include/cpython/code.h */
-#define CO_VARKEYWORDS 8
+/* How many variables of a code object, whose first bytes are in e->words, are arguments. */
+static __always_inline u32 args_count(const struct seen *e, const struct wire_build *b,
+				      const struct wire_value_layout *v)
+{
+	const u8 *code = (const u8 *)e->words;
+	u32 flags = *(const u32 *)(code + (b->code_flags & (CODE_BYTES - 4)));
 
-/* Adds the arguments of the event's function, which `frame` runs: those of the set bits of `masked` unread. */
+	return *(const u32 *)(code + (v->code_argcount & (CODE_BYTES - 4))) +
+	       *(const u32 *)(code + (v->code_kwonlyargcount & (CODE_BYTES - 4))) + !!(flags & CO_VARARGS) +
+	       !!(flags & CO_VARKEYWORDS);
+}
+
+/* Adds the arguments of the event's function, which `frame` runs: those of the set bits of `masked` unread. At its start:
+ * later an argument may have become what a comprehension's variable of its name is. */
 __noinline int seen_args(struct seen *e, const struct wire_build *b, const struct wire_value_layout *v, u64 frame,
 			 u64 masked)
 {
 	struct args_walk w = { .e = e, .v = v, .frame = frame, .masked = masked };
-	u64 code;
-	u32 flags;
+	u64 kinds;
 
 	if (!e || !b || !v)
 		return 0;
-	code = e->event.code;
-	flags = read_u32(code + b->code_flags);
-	w.n = read_u32(code + v->code_argcount) + read_u32(code + v->code_kwonlyargcount) + !!(flags & CO_VARARGS) +
-	      !!(flags & CO_VARKEYWORDS);
+	if (bpf_probe_read_user(e->words, CODE_BYTES, (void *)e->event.code))
+		return 0;
+	w.n = args_count(e, b, v);
 	if (w.n > SEEN_WORDS) {
 		w.n = SEEN_WORDS;
 		e->event.flags |= WIRE_SEEN_FULL;
 	}
-	if (w.n && bpf_probe_read_user(e->words, w.n * 8, (void *)(frame + v->frame_localsplus)))
+	if (!w.n)
+		return 0;
+	if (v->code_localspluskinds >= 0) {
+		kinds = e->words[v->code_localspluskinds / 8 & (SEEN_WORDS - 1)];
+		if (bpf_probe_read_user(e->kinds, w.n, (void *)(kinds + v->bytes_data)))
+			return 0;
+	}
+	if (bpf_probe_read_user(e->words, w.n * 8, (void *)(frame + v->frame_localsplus)))
 		return 0;
 	bpf_loop(SEEN_WORDS, args_step, &w, 0);
 	return 0;

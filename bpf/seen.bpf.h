@@ -74,6 +74,7 @@ struct seen {
 	u32 index; /* its own, in seen_scratch */
 	u32 pad;
 	u64 words[SEEN_WORDS];
+	u8 kinds[SEEN_WORDS]; /* of a function's arguments (3.11 on) */
 	struct snap_job jobs[SNAP_JOBS];
 	struct snap_job parts[SNAP_PARTS];
 	u64 visited[SNAP_VISITED]; /* address | made << 48 */

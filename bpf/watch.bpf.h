@@ -22,7 +22,6 @@ u32 watch_tgid;	    /* its id */
 u32 watch_children; /* processes that it forks are watched too */
 u32 watch_epoch;    /* counts the turns: what is known of frames from earlier ones is worth nothing */
 u32 watch_times;    /* lines are timed, and no events sent */
-u32 watch_bare;	    /* lines without variables are events too */
 u32 watch_hit_ns;   /* what a watchpoint adds to the time between two */
 
 /* Where a frame was seen last. */
@@ -157,7 +156,8 @@ static __noinline struct seen *window_begin(struct place_hit *hit, u16 kind, u32
 	w.v = &value_layouts[w.b->index & (WIRE_MAX_BUILDS - 1)];
 	w.first = kind == WIRE_SEEN_BEFORE ? win->before : win->after;
 	w.n = kind == WIRE_SEEN_BEFORE ? win->nbefore : win->nafter;
-	if (!w.n && !watch_bare)
+	/* Of a line without any variables it is told that it is entered: else it would look as if it never ran. */
+	if (!w.n && (kind != WIRE_SEEN_BEFORE || win->nafter))
 		return NULL;
 	seen_count(hits);
 	truth = seen_cond(w.v, watch_slot, w.frame);
@@ -240,8 +240,10 @@ static __noinline int place_step(struct place_hit *hit)
 	else
 		__builtin_memset(mark, 0, sizeof(*mark));
 	step = &place_steps[(from * WIRE_MAX_PLACES + hit->place) & (2 * WIRE_MAX_PLACES * WIRE_MAX_PLACES - 1)];
-	if (step->flags & WIRE_STEP_UNSURE)
+	if (step->flags & WIRE_STEP_UNSURE) {
 		mark->window = 0;
+		seen_count(unsure);
+	}
 	if (mark->window && watch_times && step->flags & WIRE_STEP_RESUMES)
 		mark_time(mark, hit);
 	if (step->leaves) {
@@ -255,11 +257,11 @@ static __noinline int place_step(struct place_hit *hit)
 	}
 	if (mark->window && watch_times && step->flags & WIRE_STEP_PAUSES)
 		mark_spend(mark, hit);
+	/* It is kept: the next frame at this address is known to begin. */
 	if (step->flags & WIRE_STEP_ENDS) {
 		if (step->enters)
 			window_leave(mark, hit);
-		bpf_map_delete_elem(&marks, &key);
-		return 0;
+		mark->window = 0;
 	}
 	mark->place = hit->place;
 	mark->epoch = watch_epoch;

@@ -140,8 +140,8 @@ struct wire_value_layout {
 	s32 func_qualname, func_module, method_func, method_self, cell_ref, module_name, bytearray_start;
 	s32 exc_args, member_def, member_offset, member_type, member_type_object;
 	s32 frame_localsplus, frame_globals, frame_builtins;
-	s32 code_argcount, code_kwonlyargcount, code_nlocalsplus, code_nlocals, code_varnames, code_cellvars,
-		code_freevars;
+	s32 code_argcount, code_kwonlyargcount, code_nlocalsplus, code_nlocals, code_varnames, code_localspluskinds,
+		code_cellvars, code_freevars;
 	s32 tstate_exc_value;
 	u32 stackref_tag; /* bits of a word in localsplus that are no address */
 	u64 type_cell;	  /* virtual address in the file; the run-time address is that plus the process's bias */
@@ -282,6 +282,7 @@ struct wire_seen_stats {
 	u64 suppressed; /* the rate limit */
 	u64 lost;	/* no room in the ring buffer, or no scratch memory */
 	u64 sent;
+	u64 unsure; /* hits of which it cannot be told whether a line is entered or left */
 	u64 strays; /* hits of a watchpoint that are no execution of its place: something else read that memory */
 };
 

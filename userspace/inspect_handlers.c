@@ -92,6 +92,7 @@ static int fill(struct inspect *s, struct probe_point *points)
 			.op = h->op,
 			.counted = h->counted,
 			.repeats = h->repeats,
+			.misses = h->misses,
 			.counter_below = h->counter_below,
 			.cost_ns = (uint32_t)(h->emulated ? s->cost_ns : s->stepped_ns),
 		};

@@ -18,81 +18,6 @@
 
 #include "places_priv.h"
 
-/* How a place is reached from somewhere, with no other place between: bits. */
-enum {
-	BY_EVENT = 1, /* by a step that enters its line */
-	BY_OTHER = 2,
-};
-
-/* Room for following the ways through a function. */
-struct walk {
-	const struct places_flow *flow;
-	const bool *live; /* units at which a way ends */
-	uint8_t *by;	  /* of each unit, BY_ bits */
-	bool *seen;
-	uint32_t *todo;
-	bool ends; /* the frame may end on the way */
-};
-
-static int walk__init(struct walk *w, const struct places_flow *flow, const bool *live)
-{
-	*w = (struct walk){ .flow = flow, .live = live };
-	w->by = calloc(flow->n + 1, sizeof(*w->by));
-	w->seen = calloc(flow->n + 1, sizeof(*w->seen));
-	w->todo = calloc(flow->n + 2, sizeof(*w->todo));
-	return w->by && w->seen && w->todo ? 0 : -ENOMEM;
-}
-
-static void walk__free(struct walk *w)
-{
-	free(w->by);
-	free(w->seen);
-	free(w->todo);
-}
-
-static void walk__clear(struct walk *w)
-{
-	memset(w->by, 0, w->flow->n + 1);
-	memset(w->seen, 0, w->flow->n + 1);
-	w->ends = false;
-}
-
-/* All that is reached from unit `from`, which may be live itself. */
-static void walk__from(struct walk *w, uint32_t from)
-{
-	const struct places_flow *flow = w->flow;
-	size_t n = 0;
-
-	w->todo[n++] = from;
-	while (n) {
-		uint32_t i = w->todo[--n];
-
-		w->ends |= i < flow->n && (flow->dies[i] || flow->traits[i] & PYCODE_RETURN);
-		for (uint32_t e = flow->first[i]; e < flow->first[i + 1]; e++) {
-			uint32_t to = flow->edges[e].to;
-
-			w->by[to] |= flow->edges[e].event ? BY_EVENT : BY_OTHER;
-			if (w->live[to] || w->seen[to])
-				continue;
-			w->seen[to] = true;
-			w->todo[n++] = to;
-		}
-	}
-}
-
-/* What is reached from anywhere that is not live. */
-static void walk__from_anywhere(struct walk *w)
-{
-	const struct places_flow *flow = w->flow;
-
-	for (uint32_t i = 0; i <= flow->n; i++) {
-		if (i < flow->n && (!flow->reached[i] || w->live[i]))
-			continue;
-		for (uint32_t e = flow->first[i]; e < flow->first[i + 1]; e++)
-			w->by[flow->edges[e].to] |= flow->edges[e].event ? BY_EVENT : BY_OTHER;
-	}
-}
-
 /* The units of a line. */
 struct line_units {
 	uint32_t *units; /* to be watched */
@@ -215,8 +140,22 @@ static void take_start(const struct places_flow *flow, struct line_units *l, boo
 	}
 }
 
+/* Whether the first place that a frame comes to can be one at which nothing could be told of a frame that was there before. */
+static bool is_unsure(struct walk *w, const struct line_units *l, const uint8_t *from_start, uint32_t line)
+{
+	walk__clear(w);
+	walk__from_anywhere(w);
+	for (size_t i = 0; i < l->n; i++) {
+		uint32_t unit = l->units[i];
+
+		if (w->flow->line[unit] == line && from_start[unit] && from_start[unit] != w->by[unit])
+			return true;
+	}
+	return false;
+}
+
 /* Adds the start of the function where it is needed. */
-static int add_start(const struct places_flow *flow, struct line_units *l)
+static int add_start(const struct places_flow *flow, struct line_units *l, uint32_t line)
 {
 	uint8_t *from_start = calloc(flow->n + 1, 1);
 	struct walk w;
@@ -229,6 +168,9 @@ static int add_start(const struct places_flow *flow, struct line_units *l)
 		if (is_confusing(&w, l, from_start))
 			take_start(flow, l, step);
 	}
+	/* Without it no more is missed than the first time in a frame: not worth it where there is no room. */
+	if (!err && from_start && l->n < PLACES_FEW && is_unsure(&w, l, from_start, line))
+		take_start(flow, l, false);
 	err = from_start ? err : -ENOMEM;
 	walk__free(&w);
 	free(from_start);
@@ -260,7 +202,7 @@ static int line_units__find(struct line_units *l, const struct places_flow *flow
 	find_inside(flow, line, l, todo);
 	find_ends(flow, line, pauses, l);
 	free(todo);
-	return add_start(flow, l);
+	return add_start(flow, l, line);
 }
 
 static int compare_lines(const void *a, const void *b)
@@ -455,103 +397,4 @@ void places_set__free(struct places_set *set)
 	free(set->windows);
 	places_flow__free(set->flow);
 	free(set);
-}
-
-/* Whether everything of a line is being watched. */
-static bool is_watched(const struct places_set *set, const bool *live, uint32_t line)
-{
-	for (size_t i = 0; i < set->nwindows; i++) {
-		const struct places_window *window = &set->windows[i];
-
-		if (window->line != line)
-			continue;
-		for (size_t k = 0; k < window->nplaces; k++) {
-			if (!live[window->places[k]])
-				return false;
-		}
-		return true;
-	}
-	return false;
-}
-
-/* What may have happened: the same each time, or it cannot be told. */
-struct verdicts {
-	const struct places_set *set;
-	const bool *live;
-	int to;
-	struct places_step step;
-	bool any;
-};
-
-/* One way to have come there, out of line `in` (0: none), by steps of the kinds `by`. */
-static void judge(struct verdicts *v, uint32_t in, uint8_t by, bool yielded)
-{
-	const struct places_flow *flow = v->set->flow;
-	uint32_t unit = v->set->units[v->to], line = flow->line[unit];
-	bool returns = flow->traits[unit] & PYCODE_RETURN;
-
-	for (uint8_t kind = BY_EVENT; kind <= BY_OTHER; kind++) {
-		struct places_step s = { .ends = returns, .resumes = in && yielded };
-		bool stays = in == line && kind != BY_EVENT;
-
-		if (!(by & kind))
-			continue;
-		s.leaves = !stays || returns ? in : 0;
-		s.enters = kind == BY_EVENT && is_watched(v->set, v->live, line) ? line : 0;
-		s.pauses = flow->traits[unit] & PYCODE_YIELD && (s.enters || (in && !s.leaves));
-		if (v->any && (s.leaves != v->step.leaves || s.enters != v->step.enters || s.pauses != v->step.pauses ||
-			       s.resumes != v->step.resumes))
-			v->step.unsure = true;
-		if (!v->any)
-			v->step = s;
-		v->any = true;
-	}
-}
-
-static void judge_all(struct verdicts *v, struct walk *w, int from)
-{
-	const struct places_set *set = v->set;
-	const struct places_flow *flow = set->flow;
-	uint32_t unit = from < 0 ? flow->n : set->units[from], to = set->units[v->to];
-	bool ends = from < 0, yielded = from >= 0 && flow->traits[unit] & PYCODE_YIELD;
-	uint32_t in = from >= 0 && set->inside[from] && is_watched(set, v->live, flow->line[unit]) ? flow->line[unit]
-												   : 0;
-
-	if (from < 0) {
-		walk__from_anywhere(w);
-		judge(v, 0, w->by[to], false);
-	} else if (flow->traits[unit] & PYCODE_RETURN) {
-		ends = true;
-	} else {
-		walk__from(w, unit);
-		ends = w->ends;
-		judge(v, in, w->by[to], yielded);
-	}
-	if (ends) {
-		walk__clear(w);
-		walk__from(w, flow->n);
-		judge(v, 0, w->by[to], false);
-	}
-	if (in && v->step.leaves && set->mixed[from])
-		v->step.unsure = true;
-}
-
-struct places_step places_set__step(const struct places_set *set, const bool *live, int from, int to)
-{
-	const struct places_flow *flow = set->flow;
-	struct verdicts v = { .set = set, .live = live, .to = to };
-	bool *units = calloc(flow->n + 1, sizeof(*units));
-	struct walk w;
-
-	if (walk__init(&w, flow, units) || !units) {
-		v.step.unsure = true;
-	} else {
-		for (size_t i = 0; i < set->nplaces; i++)
-			units[set->units[i]] = live[i];
-		judge_all(&v, &w, from);
-		v.step.unsure |= !v.any;
-	}
-	walk__free(&w);
-	free(units);
-	return v.step;
 }

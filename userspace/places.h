@@ -13,6 +13,7 @@
 
 #define PLACES_MAX 128	   /* of a set */
 #define PLACES_WINDOWS 512 /* lines of a set */
+#define PLACES_FEW 4	   /* as many a processor can watch at a time */
 
 /* A variable by its name in the source: "a", "self.x". `attrs` splits what is behind the first dot. */
 struct places_var {
@@ -70,5 +71,9 @@ struct places_step {
 	bool unsure;  /* cannot be told: nothing may be reported of it */
 };
 struct places_step places_set__step(const struct places_set *set, const bool *live, int from, int to);
+
+/* The same for all places that `from` can be followed by, in the time that one takes: out[to], PLACES_MAX of them. What
+ * stands there for a place that is not live means nothing. */
+void places_set__steps(const struct places_set *set, const bool *live, int from, struct places_step *out);
 
 #endif

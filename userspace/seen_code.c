@@ -188,6 +188,11 @@ static const struct pycode_instr *find(const struct seen_code *c, uint64_t instr
 	return i < 0 ? NULL : &code->instrs[i];
 }
 
+bool seen_code__has(const struct seen_code *c, uint64_t instr)
+{
+	return find(c, instr) || (c->code && c->code->minor < 11 && (int64_t)instr < 0);
+}
+
 uint32_t seen_code__line(const struct seen_code *c, uint64_t instr)
 {
 	const struct pycode_instr *i = find(c, instr);

@@ -5,6 +5,7 @@
 #ifndef PYLU_SEEN_CODE_H
 #define PYLU_SEEN_CODE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pycode;
@@ -29,6 +30,10 @@ void seen_codes__free(struct seen_codes *codes);
 /* What is at `addr`, with `globals` (0: not known) for its module's name. NULL when memory ran out. Valid until the next
  * call. */
 const struct seen_code *seen_codes__get(struct seen_codes *codes, uint64_t addr, uint64_t globals);
+
+/* Whether a frame can stand at an instruction of it, as wire_stack_entry has that: else another code object has taken its place
+ * since. Before its first instruction a frame of Python up to 3.10 stands too. */
+bool seen_code__has(const struct seen_code *code, uint64_t instr);
 
 /* The line of an instruction as wire_stack_entry has it; 0 unknown. */
 uint32_t seen_code__line(const struct seen_code *code, uint64_t instr);

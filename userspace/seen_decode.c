@@ -181,7 +181,7 @@ static void decode_stack(struct seen_decoder *d, const struct record *r, struct 
 		struct seen_frame *frame = &d->stack[i];
 
 		*frame = (struct seen_frame){ 0 };
-		if (!c)
+		if (!c || !seen_code__has(c, r->stack[i].instr))
 			continue;
 		frame->module = keep(d, c->module);
 		frame->qualname = keep(d, c->qualname);
@@ -277,6 +277,8 @@ int seen_decoder__decode(struct seen_decoder *d, const void *record, struct seen
 		return diag_error(err, "cannot take in the values of an event: %s", diag_strerror(err));
 	/* Behind the stack: the entry must not be pushed out while its strings are shown. */
 	c = seen_codes__get(d->codes, r.event.code, r.event.globals);
+	if (c && !seen_code__has(c, r.event.instr))
+		c = NULL;
 	err = decode_values(d, &r, snapshot, c);
 	snapshot__free(snapshot);
 	if (c) {

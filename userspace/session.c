@@ -160,9 +160,25 @@ const char *session__why(const struct session *s)
 	return s->nbuilds ? s->builds[0].why : "";
 }
 
+/* Behind the calls of a function that is not named yet wait those of others: before a process's memory is given back they are
+ * told, whatever becomes of the name. */
+static void tell_of_the_ended(struct session *s)
+{
+	bool ended = false;
+
+	for (size_t i = 0; i < s->nprocs; i++)
+		ended |= s->procs[i]->ended && s->procs[i]->decoder;
+	if (!ended)
+		return;
+	session_retry_names(s, true);
+	session_trace_read(s, false);
+}
+
 static void check_targets(struct session *s)
 {
 	s->last_check_ns = monotonic_ns();
+	if (s->trace)
+		tell_of_the_ended(s);
 	session_check_procs(s);
 	session_name_threads(s);
 	session_retry_names(s, false);
@@ -229,6 +245,8 @@ void session__stop(struct session *s)
 	session_retry_names(s, true);
 	while (s->trace && s->live_ns && session_trace_read(s, true) > 0)
 		;
+	if (s->trace && s->live_ns)
+		session_trace_warn(s);
 	pylu__detach(s->skel);
 	diag_debug("detached in %.1f ms", (double)(monotonic_ns() - begin) / 1e6);
 }

@@ -145,6 +145,8 @@ int session_trace_wait(struct session *s, int timeout_ms);
 /* Hands on what was told. 0 when nothing is left for now, 1 when there is more, what the receiver returned, or a code that
  * was reported. `last`: nothing more comes. */
 int session_trace_read(struct session *s, bool last);
+/* Warns of what hid calls from the programs. */
+void session_trace_warn(const struct session *s);
 void session_trace_free(struct session *s);
 
 /* session_check.c */

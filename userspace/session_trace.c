@@ -337,6 +337,15 @@ int session_trace_read(struct session *s, bool last)
 	return err < 0 ? err : 0;
 }
 
+void session_trace_warn(const struct session *s)
+{
+	for (size_t i = 0; i < s->nprocs; i++)
+		if (!s->procs[i]->trial && s->skel->bss->procs[s->procs[i]->slot].jit)
+			diag_warn("process %d: the JIT compiler is on, and its compiled code hides where calls start: "
+				  "calls that it makes were not told",
+				  (int)s->procs[i]->pid);
+}
+
 void session_trace_free(struct session *s)
 {
 	struct trace *t = s->trace;
@@ -366,7 +375,7 @@ void session__seen_header(const struct session *s, struct seen_header *out)
 		if (!s->procs[i]->trial && !s->procs[i]->interp && !n++)
 			proc = s->procs[i];
 	out->target = proc ? proc->command : "";
-	out->pid = proc && n == 1 ? proc->pid : 0;
+	out->pid = proc && n == 1 && !s->opts.tree ? proc->pid : 0;
 	out->python = proc ? proc->python : "";
 	out->backend = s->nbuilds ? s->builds[0].sites.backend : "";
 	out->why = session__why(s);

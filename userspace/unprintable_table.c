@@ -1,7 +1,7 @@
 /*
  * unprintable_table: which characters Python's repr escapes: controls, surrogates, separators but the blank, what is for
- * private use or not assigned. Made by scripts/gen-unprintable from Unicode 14.0.0; not edited by hand. A character that a later
- * Unicode assigned is escaped too.
+ * private use or not assigned. Made by scripts/gen-unprintable from Unicode 14.0.0; not edited by hand. A character that
+ * a later Unicode assigned is escaped too.
  */
 #include "value_priv.h"
 

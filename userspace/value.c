@@ -1,6 +1,6 @@
 /*
- * value: from an object's address to the tree of a value. Owns the decoder, the tree's memory, what a missing piece means, and
- * how far is gone; what stands in the objects is read in value_scalar.c, value_container.c and value_object.c.
+ * value: from an object's address to the tree of a value. Owns the decoder, the tree's memory, what a missing piece means,
+ * and how far is gone; what stands in the objects is read in value_scalar.c, value_container.c and value_object.c.
  *
  * A snapshot is not believed: every read is held against the pieces that are there, the depth and the number of nodes are
  * bounded whatever it says, and what it lacks becomes a value that says so.

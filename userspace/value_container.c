@@ -145,8 +145,9 @@ bool decode_open_keys(const struct decoding *g, uint64_t keys, bool shared, stru
 
 /*
  * In which order the values beside a dict or an instance were set. From 3.11 on the shared keys are in the order in which
- * they were first set by whichever instance. To 3.12 the order stands before the values, backwards, behind the number of them
- * (_PyDictValues_AddToInsertionOrder); from 3.13 on behind them, and the number in the head. Where it was not copied, the order of the keys is taken.
+ * they were first set by whichever instance. To 3.12 the order stands before the values, backwards, before the number of
+ * them (_PyDictValues_AddToInsertionOrder); from 3.13 on behind them, and the number in the byte behind their capacity. Where
+ * it was not copied, the order of the keys is taken.
  */
 void decode_source_order(const struct decoding *g, struct pair_source *source)
 {
@@ -278,7 +279,7 @@ struct value *decode_dict(struct decoding *g, uint64_t obj, const struct value_t
 	return f.v;
 }
 
-/* The table is followed in its order, as Python's repr does. A key that was taken out has the hash -1, which no other has. */
+/* The table is followed in its order, as Python's repr does. What was taken out has the hash -1, which nothing else has. */
 struct value *decode_set(struct decoding *g, uint64_t obj, const struct value_type *type)
 {
 	enum { ENTRY = 16 };

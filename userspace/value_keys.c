@@ -1,6 +1,6 @@
 /*
- * value_keys: the names of the attributes whose values stand behind or beside instances, from 3.11 on. They are in a table that
- * all instances of a type share, which only grows while the type lives: it is read from the process, and kept.
+ * value_keys: the names of the attributes whose values stand behind or beside instances, from 3.11 on. They are in a table
+ * that all instances of a type share, which only grows while the type lives: it is read from the process, and kept.
  */
 #include "value_priv.h"
 

@@ -77,6 +77,7 @@ void value_layout__fill(const struct layout *l, const struct elf_file *elf, stru
 		.code_nlocalsplus = l->code_nlocalsplus,
 		.code_nlocals = l->code_nlocals,
 		.code_varnames = l->code_varnames,
+		.code_localspluskinds = l->code_localspluskinds,
 		.code_cellvars = l->code_cellvars,
 		.code_freevars = l->code_freevars,
 		.tstate_exc_value = l->tstate_exc_value,

@@ -1,169 +1,13 @@
 /*
- * value_object: instances with their attributes, exceptions, members of enums; functions, classes, modules; ranges, slices, cells.
+ * value_object: instances, exceptions, members of enums; functions, classes, modules; ranges, slices, cells. Where instances
+ * have their attributes is value_attrs.c's business.
  *
- * Sources: pyobj_dict.c's, and Objects/{funcobject,methodobject,classobject,rangeobject,sliceobject,exceptions}.c.
+ * Sources: Objects/{funcobject,methodobject,classobject,rangeobject,sliceobject,exceptions}.c, Lib/enum.py.
  */
 #include "value_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define ATTRS_MAX 1024
-
-struct attr {
-	const char *name; /* NULL: unknown */
-	uint64_t value;
-};
-
-struct attrs {
-	struct attr *list; /* owned */
-	size_t n, cap;
-	enum snapshot_state state; /* PRESENT: these are all */
-};
-
-static bool add_attr(struct attrs *attrs, const char *name, uint64_t value)
-{
-	if (attrs->n == attrs->cap) {
-		size_t cap = 2 * attrs->cap + 16;
-		struct attr *bigger = cap <= ATTRS_MAX ? realloc(attrs->list, cap * sizeof(*bigger)) : NULL;
-
-		if (!bigger) {
-			attrs->state = SNAPSHOT_CUT;
-			return false;
-		}
-		attrs->list = bigger;
-		attrs->cap = cap;
-	}
-	attrs->list[attrs->n++] = (struct attr){ name, value };
-	return true;
-}
-
-static bool add_dict_attr(struct decoding *g, uint64_t key, uint64_t value, void *ctx)
-{
-	return add_attr(ctx, decode_name(g, key), value);
-}
-
-static void add_slots(struct decoding *g, uint64_t obj, const struct value_type *type, struct attrs *attrs)
-{
-	for (size_t i = 0; i < type->nslots; i++) {
-		uint64_t value;
-
-		if (!peek_u64(g, obj, type->slots[i].offset, &value))
-			attrs->state = snapshot__state(g->s, obj + (uint64_t)type->slots[i].offset);
-		else if (value && !add_attr(attrs, decoding__printf(g, "%s", type->slots[i].name), value))
-			return;
-	}
-}
-
-/* The dict of an instance, or the values behind or beside it: see find_managed() in pyobj_dict.c. False: `*at` is missing. */
-static bool find_managed(const struct decoding *g, uint64_t obj, const struct value_type *type, uint64_t *dict,
-			 struct pair_source *source, uint64_t *at)
-{
-	const struct layout *lay = g->lay;
-	uint8_t valid = 0;
-
-	*at = obj + (uint64_t)(int64_t)lay->managed_dict;
-	if (!peek_u64(g, *at, 0, dict))
-		return false;
-	if (lay->managed_values != OFF_NONE) {
-		*at = obj + (uint64_t)(int64_t)lay->managed_values;
-		if (!peek_u64(g, *at, 0, &source->values))
-			return false;
-	} else if (lay->managed_values_bias != OFF_NONE) {
-		source->values = *dict & 1 ? *dict + (uint64_t)lay->managed_values_bias : 0;
-	} else if (lay->values_valid != OFF_NONE && type->head.flags & TPFLAGS_INLINE_VALUES) {
-		*at = obj + (uint64_t)type->head.basicsize;
-		/* Not copied where they are not in use: then it has a dict. */
-		if (!peek(g, *at, lay->values_valid, &valid, 1) && !*dict)
-			return false;
-		source->values = valid ? *at : 0;
-	}
-	if (!source->values)
-		return true;
-	*dict = 0;
-	decode_source_order(g, source);
-	return true;
-}
-
-/* The values of an instance, in the order in which they were set. What is missing of them. */
-static enum snapshot_state add_values(struct decoding *g, const struct value_type *type,
-				      const struct pair_source *source, struct attrs *attrs)
-{
-	const struct shared_names *shared = decode_shared_names(g, type);
-	uint64_t at = source->values + (uint64_t)g->lay->dict_values_items;
-	uint64_t n = source->order ? source->norder : shared ? shared->count : 0;
-
-	if (!shared)
-		return SNAPSHOT_UNREADABLE;
-	for (uint64_t k = 0; k < n; k++) {
-		const char *name = NULL;
-		uint8_t i = (uint8_t)k;
-		uint64_t value;
-
-		if (source->order)
-			peek(g, source->order, (int64_t)k * source->order_step, &i, 1);
-		if (!peek_u64(g, at, (int64_t)(8 * i), &value))
-			return snapshot__state(g->s, at + 8 * i);
-		if (i < shared->count && shared->names[i])
-			name = decoding__printf(g, "%s", shared->names[i]);
-		if (value && !add_attr(attrs, name, value))
-			break;
-	}
-	return SNAPSHOT_PRESENT;
-}
-
-/* As find_dict() in pyobj_dict.c. */
-static bool find_dict(const struct decoding *g, uint64_t obj, const struct value_type *type, uint64_t *dict,
-		      uint64_t *at)
-{
-	int64_t offset = type->head.dictoffset, items = 0;
-
-	if (!offset || offset > INT32_MAX || offset < INT32_MIN || type->head.basicsize < 0 || type->head.itemsize < 0)
-		return true;
-	if (offset < 0) {
-		*at = obj + (uint64_t)g->lay->ob_size;
-		if (!peek(g, *at, 0, &items, sizeof(items)))
-			return false;
-		if (items > INT32_MAX || items < -INT32_MAX || type->head.itemsize > INT32_MAX ||
-		    type->head.basicsize > INT32_MAX)
-			return true;
-		items = items < 0 ? -items : items;
-		offset += (type->head.basicsize + items * type->head.itemsize + 7) & ~7LL;
-		if (offset <= 0)
-			return true;
-	}
-	*at = obj + (uint64_t)offset;
-	return peek_u64(g, *at, 0, dict);
-}
-
-static void find_attrs(struct decoding *g, uint64_t obj, const struct value_type *type, struct attrs *attrs)
-{
-	struct pair_source source = { 0 };
-	enum snapshot_state state = SNAPSHOT_PRESENT;
-	uint64_t dict = 0, used = 1, at = obj;
-	bool found;
-
-	attrs->state = SNAPSHOT_PRESENT;
-	add_slots(g, obj, type, attrs);
-	if (g->lay->managed_dict != OFF_NONE && type->head.flags & TPFLAGS_MANAGED_DICT)
-		found = find_managed(g, obj, type, &dict, &source, &at);
-	else
-		found = find_dict(g, obj, type, &dict, &at);
-	if (found && dict) {
-		at = dict;
-		found = peek_u64(g, dict, g->lay->dict_used, &used) && decode_dict_source(g, dict, &source);
-	}
-	if (!found)
-		attrs->state = snapshot__state(g->s, at);
-	if (!found && attrs->state == SNAPSHOT_PRESENT)
-		attrs->state = SNAPSHOT_UNREADABLE;
-	if (found && used && source.keys)
-		state = decode_pairs(g, &source, add_dict_attr, attrs);
-	else if (found && used && source.values)
-		state = add_values(g, type, &source, attrs);
-	if (state != SNAPSHOT_PRESENT)
-		attrs->state = state;
-}
 
 static struct value *attr_value(struct decoding *g, const struct attr *attr)
 {
@@ -186,15 +30,6 @@ static bool add_attr_item(struct decoding *g, struct value *v, const struct attr
 	return true;
 }
 
-static const struct attr *attr_named(const struct attrs *attrs, const char *name)
-{
-	for (size_t i = 0; i < attrs->n; i++) {
-		if (attrs->list[i].name && !strcmp(attrs->list[i].name, name))
-			return &attrs->list[i];
-	}
-	return NULL;
-}
-
 static void add_attr_items(struct decoding *g, struct value *v, const struct value_type *type,
 			   const struct attrs *attrs)
 {
@@ -205,9 +40,9 @@ static void add_attr_items(struct decoding *g, struct value *v, const struct val
 	if (type->is_dataclass) {
 		v->total = 0;
 		for (size_t i = 0; i < type->nfields; i++)
-			v->total += attr_named(attrs, type->fields[i]) != NULL;
+			v->total += attrs__named(attrs, type->fields[i]) != NULL;
 		for (size_t i = 0; i < type->nfields; i++) {
-			const struct attr *attr = attr_named(attrs, type->fields[i]);
+			const struct attr *attr = attrs__named(attrs, type->fields[i]);
 
 			if (attr && !add_attr_item(g, v, attr))
 				break;
@@ -235,7 +70,7 @@ struct value *decode_instance(struct decoding *g, uint64_t obj, const struct val
 		v->cut = true;
 		return v;
 	}
-	find_attrs(g, obj, type, &attrs);
+	decode_attrs(g, obj, type, &attrs);
 	add_attr_items(g, v, type, &attrs);
 	free(attrs.list);
 	return v;
@@ -296,7 +131,7 @@ struct value *decode_raised(struct decoding *g, uint64_t class, uint64_t argumen
 /* The name of an enum's member, and its value where it has one that is no number or text itself. */
 static void read_member(struct decoding *g, struct value *v, struct value *plain, const struct attrs *attrs)
 {
-	const struct attr *name = attr_named(attrs, "_name_"), *value = attr_named(attrs, "_value_");
+	const struct attr *name = attrs__named(attrs, "_name_"), *value = attrs__named(attrs, "_value_");
 	struct str_text text;
 
 	if (name && decode_str_text(g, name->value, &text)) /* None, where it has none */
@@ -327,9 +162,9 @@ struct value *decode_enum(struct decoding *g, uint64_t obj, const struct value_t
 		return v;
 	v->nitems = 1;
 	v->truth = plain->kind == V_OBJECT && !type->asks_truth ? 1 : -1;
-	find_attrs(g, obj, type, &attrs);
+	decode_attrs(g, obj, type, &attrs);
 	/* What neither says its name nor is a plain value is shown as what it is. */
-	if (plain->kind == V_OBJECT && !attr_named(&attrs, "_name_"))
+	if (plain->kind == V_OBJECT && !attrs__named(&attrs, "_name_"))
 		v = plain;
 	else
 		read_member(g, v, plain, &attrs);

@@ -238,6 +238,21 @@ enum snapshot_state decode_pairs(struct decoding *g, const struct pair_source *f
 const struct shared_names *decode_shared_names(struct decoding *g, const struct value_type *type);
 void shared_names__clear(struct shared_names *shared);
 
+/* value_attrs.c */
+struct attr {
+	const char *name; /* NULL: unknown */
+	uint64_t value;
+};
+
+struct attrs {
+	struct attr *list; /* owned */
+	size_t n, cap;
+	enum snapshot_state state; /* PRESENT: these are all */
+};
+/* All that can be found, into an empty list, whose memory the caller frees. */
+void decode_attrs(struct decoding *g, uint64_t obj, const struct value_type *type, struct attrs *attrs);
+const struct attr *attrs__named(const struct attrs *attrs, const char *name);
+
 /* value_object.c */
 struct value *decode_instance(struct decoding *g, uint64_t obj, const struct value_type *type);
 struct value *decode_exception(struct decoding *g, uint64_t obj, const struct value_type *type);

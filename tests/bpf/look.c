@@ -7,6 +7,8 @@
  * On stdin first what is wanted, one a line, then "go"; it says "ready", and ends when stdin is closed:
  *     limits DEPTH ITEMS CHARS          the first ones, the second, ...
  *     stack FRAMES
+ *     rate EVENTS                       in a second; 0: no limit
+ *     count EVENTS                      in all
  *     masked                            the next operand looks like a secret
  *     local INDEX [ATTRIBUTE...]        an operand
  *     global NAME [ATTRIBUTE...]
@@ -14,9 +16,11 @@
  *     test OP LEFT KIND VALUE           VALUE: an operand, an int, a float's bits or a str in hex; "-" none
  *     constant KIND VALUE
  *     step N                            enum wire_step
- * For each event one line: WHENCE CALL NANOSECONDS and the record from its roots on, in hex.
+ * For each event one line: WHENCE CALL NANOSECONDS ROOTS STACK FLAGS and the record from its roots on, in hex. At the end:
+ * "end LOST SENT SUPPRESSED".
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -160,6 +164,7 @@ static void test(struct wire_cond *c, const char *line)
 
 static int configure(void)
 {
+	struct wire_seen_config *config = &skel->bss->seen_config;
 	struct wire_limits *limits = skel->bss->limits;
 	struct wire_cond *cond = NULL;
 	char line[1024], *at, *word;
@@ -171,7 +176,8 @@ static int configure(void)
 			limits++;
 			continue;
 		}
-		if (sscanf(line, "stack %u", &skel->bss->seen_config.stack) == 1)
+		if (sscanf(line, "stack %u", &config->stack) == 1 || sscanf(line, "rate %u", &config->rate) == 1 ||
+		    sscanf(line, "count %" SCNu64, &config->count) == 1)
 			continue;
 		if (!strncmp(line, "constant ", 9)) {
 			constant(&skel->bss->constants[nconstants++], line + 9);
@@ -244,8 +250,8 @@ int main(int argc, char **argv)
 	while (!poll(&input, 1, 0))
 		ring_buffer__poll(ring, 20);
 	ring_buffer__consume(ring);
-	fprintf(stderr, "lost %llu sent %llu\n", (unsigned long long)skel->bss->seen_stats.lost,
-		(unsigned long long)skel->bss->seen_stats.sent);
+	printf("end %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", skel->bss->seen_stats.lost, skel->bss->seen_stats.sent,
+	       skel->bss->seen_stats.suppressed);
 	ring_buffer__free(ring);
 	probe_links__free(links);
 	look__destroy(skel);

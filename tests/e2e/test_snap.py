@@ -10,6 +10,7 @@ import json
 import os
 import struct
 import subprocess
+import time
 
 import harness
 from harness import check
@@ -34,8 +35,8 @@ class Record:
             self.roots.append(list(struct.unpack_from('<QHB', data, at)))
             at += 16
         for _ in range(int(nstack)):
-            self.stack.append(list(struct.unpack_from('<Qq', data, at)))
-            at += 16
+            self.stack.append(list(struct.unpack_from('<Qq', data, at)))  # and the globals
+            at += 24
         while at < len(data):
             address, length, unreadable = struct.unpack_from('<QII', data, at)
             at += 16
@@ -44,14 +45,14 @@ class Record:
             at += length + 7 & ~7
 
 
-def ask(python):
-    """What the target says, and the records of what it showed."""
+def ask(python, *options):
+    """The target, what it says, the records of what it showed, and how many were lost, sent and suppressed."""
     target = harness.Target(python.command + [os.path.join(harness.TARGETS, 'snapshots.py')] + [','.join(str(n) for n in limits) for limits in LIMITS])
     plan = json.loads(target.expect('plan'))
     look = subprocess.Popen([LOOK, str(target.pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             preexec_fn=harness.die_with_parent)
     harness.running.append(look)
-    lines = ['limits %d %d %d' % limits for limits in LIMITS] + ['stack %d' % STACK]
+    lines = ['limits %d %d %d' % limits for limits in LIMITS] + ['stack %d' % STACK] + list(options)
     for operand in plan['operands']:
         lines += ['masked', operand[7:]] if operand.startswith('masked ') else [operand]
     lines += ['constant ' + text for text in plan['constants']]
@@ -68,7 +69,8 @@ def ask(python):
     status = harness.ended(look, 'bpf_look')
     check(status == 0, 'bpf_look ended with %d: %s' % (status, errors.text()))
     said.text()
-    return target, plan, [Record(line) for line in said.lines[1:]]
+    check(said.lines[-1].startswith('end '), 'bpf_look did not say its end')
+    return target, plan, [Record(line) for line in said.lines[1:-1]], [int(n) for n in said.lines[-1].split()[1:]]
 
 
 def same_as_memory(pid, chunks):
@@ -87,7 +89,8 @@ def check_object(pid, limits, name, expected, record):
     same_as_memory(pid, record.chunks)
     have = {}
     for address, data, _ in record.chunks:
-        have[address] = max(have.get(address, 0), len(data))
+        check(address not in have, '%s: the object at %#x is there twice' % (name, address))
+        have[address] = len(data)
     if record.flags & FULL:
         check(limits[1] > 100, '%s did not fit' % name)
         return
@@ -131,9 +134,10 @@ def check_tests(plan, records):
 
 
 def check_all(folder, python):
-    target, plan, records = ask(python)
+    target, plan, records, (lost, _, _) = ask(python)
+    check(lost == 0, '%d events were lost' % lost)
     objects = sum(len(described) for described in plan['objects'])
-    check(len(records) == objects + 1 + len(plan['tests']) + len(plan['conds']), '%d records' % len(records))
+    check(len(records) == shown(plan), '%d records' % len(records))
     records = iter(records)
     for limits, described in zip(LIMITS, plan['objects']):
         full = False
@@ -150,10 +154,30 @@ def check_all(folder, python):
     return '%d objects, %d tests' % (objects, len(plan['tests']))
 
 
+def shown(plan):
+    return sum(len(described) for described in plan['objects']) + 1 + len(plan['tests']) + len(plan['conds'])
+
+
+def check_limits(folder, python):
+    target, plan, records, counts = ask(python, 'count 7')
+    target.finish()
+    check(len(records) == 7 and counts == [0, 7, 0], 'of 7 events %d came; %r' % (len(records), counts))
+    begun = time.monotonic()
+    target, plan, records, (lost, sent, suppressed) = ask(python, 'rate 5')
+    target.finish()
+    seconds = time.monotonic() - begun
+    check(len(records) == sent and lost == 0 and sent + suppressed == shown(plan),
+          '%d events came, %d sent, %d lost, %d suppressed, of %d' % (len(records), sent, lost, suppressed, shown(plan)))
+    check(5 <= sent <= 5 * (seconds + 1), '%d events in %.1f s' % (sent, seconds))
+
+
 def main():
     suite = harness.Suite(__doc__.splitlines()[0])
     suite.start()
-    for python in suite.interpreters():
+    found = suite.interpreters()
+    if found:
+        suite.run('limits', check_limits, found[-1])
+    for python in found:
         suite.run(python.name, check_all, python, python=python)
     suite.finish()
 

@@ -23,15 +23,18 @@
 
 static void print_steps(const struct places_set *set, const bool *live)
 {
-	for (int to = 0; to < (int)set->nplaces; to++) {
-		for (int from = -1; live[to] && from < (int)set->nplaces; from++) {
-			struct places_step s;
+	struct places_step steps[PLACES_MAX];
 
-			if (from >= 0 && !live[from])
-				continue;
-			s = places_set__step(set, live, from, to);
-			printf("step %d %u %u %u %d %d %d %d\n", from < 0 ? -1 : (int)set->offsets[from],
-			       set->offsets[to], s.leaves, s.enters, s.pauses, s.resumes, s.ends, s.unsure);
+	for (int from = -1; from < (int)set->nplaces; from++) {
+		if (from >= 0 && !live[from])
+			continue;
+		places_set__steps(set, live, from, steps);
+		for (size_t to = 0; to < set->nplaces; to++) {
+			struct places_step s = steps[to];
+
+			if (live[to])
+				printf("step %d %u %u %u %d %d %d %d\n", from < 0 ? -1 : (int)set->offsets[from],
+				       set->offsets[to], s.leaves, s.enters, s.pauses, s.resumes, s.ends, s.unsure);
 		}
 	}
 }
