@@ -57,6 +57,9 @@ void walk__clear(struct walk *w);
 /* All that is reached from unit `from`, which may be live itself. */
 void walk__from(struct walk *w, uint32_t from);
 
+/* What is reached from anywhere that is not live. */
+void walk__from_anywhere(struct walk *w);
+
 /* The variables that the instructions of a line use and define. 0 or -ENOMEM. */
 int places_vars(const struct pycode *code, const struct places_flow *flow, uint32_t line, struct places_window *out);
 

@@ -55,8 +55,7 @@ void walk__from(struct walk *w, uint32_t from)
 	}
 }
 
-/* What is reached from anywhere that is not live. */
-static void walk__from_anywhere(struct walk *w)
+void walk__from_anywhere(struct walk *w)
 {
 	const struct places_flow *flow = w->flow;
 
