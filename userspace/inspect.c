@@ -348,6 +348,7 @@ void inspect__summary(const struct inspect *s, struct seen_summary *out)
 		.lost = stats->lost + s->lost_here,
 		.unmatched = stats->unmatched + s->unmatched_here,
 		.strays = stats->strays,
+		.unsure = stats->unsure,
 		.unreadable = s->unreadable,
 		.seconds = (double)s->total_ns / 1e9,
 		.share = s->ngroups > 1 && s->total_ns ? (double)least / (double)s->total_ns : 1,

@@ -84,6 +84,9 @@ int out_lines__text(const void *what, FILE *f, const struct out_options *opts)
 			     (unsigned long long)r->summary.lost, (unsigned long long)r->summary.strays);
 	else
 		sink__puts(&out, "lost: nothing\n");
+	if (r->summary.unsure)
+		sink__printf(&out, "of %llu hits it cannot be told whether a line begins or ends there\n",
+			     (unsigned long long)r->summary.unsure);
 	sink__printf(&out, "ended: %s\n", text_or_empty(r->summary.ended));
 	return sink__finish(&out);
 }
@@ -123,6 +126,7 @@ int out_lines__json(const void *what, FILE *f, const struct out_options *opts)
 	out_json__set(&out, root, "ns_per_hit", out_json__number(r->header->cost_ns));
 	out_json__set(&out, root, "lost", out_json__integer(r->summary.lost));
 	out_json__set(&out, root, "strays", out_json__integer(r->summary.strays));
+	out_json__set(&out, root, "unsure", out_json__integer(r->summary.unsure));
 	out_json__set(&out, root, "ended", out_json__string(r->summary.ended));
 	for (size_t i = 0; i < r->nlines; i++)
 		if (json_array_append_new(lines, line_object(&out, &r->lines[i])))

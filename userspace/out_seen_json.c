@@ -153,6 +153,7 @@ static int end(const struct seen_header *h, const struct seen_summary *sum, FILE
 	out_json__set(&s, object, "unmatched", integer_or_null(h->condition, sum->unmatched));
 	out_json__set(&s, object, "unreadable", out_json__integer(sum->unreadable));
 	out_json__set(&s, object, "strays", out_json__integer(sum->strays));
+	out_json__set(&s, object, "unsure", out_json__integer(sum->unsure));
 	out_json__set(&s, object, "share", out_json__number(sum->share));
 	return put_line(&s, object, NUMBERS);
 }

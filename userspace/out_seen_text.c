@@ -367,6 +367,12 @@ static int end(const struct seen_header *h, const struct seen_summary *sum, FILE
 			     sum->strays == 1 ? "" : "s");
 		end_note(&w);
 	}
+	if (sum->unsure) {
+		begin_note(&w, DIM);
+		sink__printf(&w.s, "%" PRIu64 " hit%s of which it cannot be told whether a line begins or ends there",
+			     sum->unsure, sum->unsure == 1 ? "" : "s");
+		end_note(&w);
+	}
 	if (sum->share < 1) {
 		begin_note(&w, YELLOW);
 		format_fixed(text, sizeof(text), sum->share * 100, 1);

@@ -78,6 +78,7 @@ struct seen_summary {
 	uint64_t lost;	     /* the reader was too slow, or memory ran out */
 	uint64_t unmatched;  /* by the condition */
 	uint64_t strays;     /* reads of watched memory that were no execution */
+	uint64_t unsure;     /* hits of which it cannot be told whether a line begins or ends there */
 	uint64_t unreadable; /* values */
 	double seconds;
 	double share;	   /* of the time in which each place was watched, 1: all of it */

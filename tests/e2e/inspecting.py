@@ -54,7 +54,7 @@ class Events:
 
     def whole(self):
         """Nothing is missing that could be."""
-        for what in 'lost', 'suppressed', 'strays':
+        for what in 'lost', 'suppressed', 'strays', 'unsure':
             check(not self.summary[what], '%s: %d' % (what, self.summary[what]))
         check(self.summary['events'] == len(self.events), 'the summary tells of %d events, there are %d'
               % (self.summary['events'], len(self.events)))

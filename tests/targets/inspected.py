@@ -79,7 +79,7 @@ def tries(n):
     try:
         r = fails(n)  #: n -> r
     except ValueError as error:
-        r = error.args[0]  #: error.args -> r
+        r = error.args[0]  #: error.args -> r error
     except ZeroDivisionError:
         r = 'zero'  #: -> r
     else:

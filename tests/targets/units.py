@@ -8,7 +8,6 @@ few times each: cold, specialised, with operands of changing types.
                                trace function the second time, 'twice' neither
 """
 import asyncio
-import bisect
 import collections
 import contextlib
 import copy

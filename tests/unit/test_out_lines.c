@@ -40,7 +40,7 @@ static struct out_lines sample(void)
 		.header = &header,
 		.function = "shop.views.total",
 		.file = "/srv/shop/" HOSTILE,
-		.summary = { .seconds = 10.04, .lost = 3, .strays = 1, .share = 0.5, .ended = "time" },
+		.summary = { .seconds = 10.04, .lost = 3, .strays = 1, .unsure = 2, .share = 0.5, .ended = "time" },
 		.lines = lines,
 		.nlines = sizeof(lines) / sizeof(lines[0]),
 	};
@@ -103,7 +103,7 @@ static void test_whole(void)
 	char *text;
 
 	result.nlines = 1;
-	result.summary.lost = result.summary.strays = 0;
+	result.summary.lost = result.summary.strays = result.summary.unsure = 0;
 	text = render(out_lines__text, &result, true);
 	CHECK(strstr(text, "\033[1mshop.views.total\033[0m"));
 	CHECK(strstr(text, "lost: nothing\n"));

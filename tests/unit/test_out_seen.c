@@ -79,6 +79,7 @@ static const struct seen_summary full_summary = {
 	.lost = 3,
 	.unmatched = 50000,
 	.strays = 1,
+	.unsure = 4,
 	.unreadable = 2,
 	.seconds = 10.04,
 	.share = 2.0 / 3,
@@ -248,7 +249,7 @@ static void test_text(void)
 	char *quiet = render(&out_seen_text, &plain_header, events, 1, &plain_summary, false);
 
 	/* An event is one line, whatever is in it. */
-	CHECK_EQ(count(text, '\n'), n + 13);
+	CHECK_EQ(count(text, '\n'), n + 14);
 	CHECK(strstr(
 		text,
 		"\nMainThread 22:13:20.123456 shop.views.total:41 parameters order=<shop.Order id=3>, "
