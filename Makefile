@@ -9,7 +9,7 @@ PREFIX = /usr/local
 MINUTES = 10
 configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,-G $(GENERATOR)) $(2)
 
-.PHONY: help build demo test bench soak fuzz sanitize format check-format install clean
+.PHONY: help build demo demo-debug test bench soak fuzz sanitize format check-format install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -24,6 +24,11 @@ demo: ## profile a Django site under load, print the call tree, leave a flame gr
 	scripts/setup build demo
 	$(MAKE) --no-print-directory build
 	scripts/demo $(BUILD)/cli/pylu-bpf
+
+demo-debug: ## find a wrong total in a running Django site: trace, debug and var from outside, without a restart
+	scripts/setup build demo
+	$(MAKE) --no-print-directory build
+	scripts/demo-debug $(BUILD)/cli/pylu-bpf
 
 test: ## everything: build, formatting, unit tests (also with sanitizers), fuzzing for FUZZ_SECONDS (75), BPF programs, whole processes
 	scripts/setup

@@ -36,7 +36,8 @@ static __always_inline int place_repeated(const struct wire_handler *h, u64 inst
 	below = last->counter < h->counter_below;
 	last->repeats = h->repeats && below;
 	last->misses = h->misses;
-	return before.repeats && !below;
+	last->op = h->op;
+	return before.repeats && (!below || before.op != h->op);
 }
 
 /* An opcode's handler: somebody executes a code unit. */

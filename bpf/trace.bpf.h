@@ -21,6 +21,16 @@ struct { /* what is not in it is decided by userspace */
 	__type(value, struct wire_trace_func);
 } trace_funcs SEC(".maps");
 
+/* Calls of functions that userspace, busy deciding, had not decided about yet. Those that were not told are lost where it
+ * turns out to want the function. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WIRE_MAX_TRACE_FUNCS);
+	__type(key, u32);
+	__type(value, struct wire_trace_early);
+} trace_early SEC(".maps");
+
 const volatile u32 may_trace; /* set before the programs are loaded; without it they hold nothing of this file */
 u32 tracing;		      /* enum wire_tracing */
 u64 next_call = 1;	      /* number of a call; 0 is none */
@@ -100,8 +110,36 @@ __noinline int trace_arguments(struct seen *e, const struct wire_build *b, const
 	return 0;
 }
 
+#define EARLY_CALLS 4 /* of a function that are told whatever the others leave of the room */
+
+/* Whether a call of a function is told that nobody has decided about: as long as there is plenty of room; then only its first
+ * calls, lest a few functions that are called all the time take the room of all others; and never from what is left for those
+ * that are wanted. */
+static __noinline int trace_early_call(u32 func)
+{
+	u64 used = bpf_ringbuf_query(&seen_events, BPF_RB_AVAIL_DATA);
+	u64 size = bpf_ringbuf_query(&seen_events, BPF_RB_RING_SIZE);
+	struct wire_trace_early *early, none = {};
+
+	if (used < size / 4)
+		return 1;
+	early = bpf_map_lookup_elem(&trace_early, &func);
+	if (!early) {
+		bpf_map_update_elem(&trace_early, &func, &none, BPF_NOEXIST);
+		early = bpf_map_lookup_elem(&trace_early, &func);
+	}
+	if (!early) {
+		seen_count(lost);
+		return 0;
+	}
+	if (used < size / 4 * 3 && __sync_fetch_and_add(&early->told, 1) < EARLY_CALLS)
+		return 1;
+	__sync_fetch_and_add(&early->untold, 1);
+	return 0;
+}
+
 /* A call starts; `caller` is the frame above. Calls of a function of which userspace has not decided yet are told without
- * limits: there are few of them, and it drops what does not match. */
+ * limits, and it drops what does not match. */
 __noinline int trace_call(struct thread_state *thr, const struct wire_build *b, struct wire_frame *rec, u64 frame,
 			  u64 caller)
 {
@@ -124,8 +162,12 @@ __noinline int trace_call(struct thread_state *thr, const struct wire_build *b, 
 		seen_count(unmatched);
 		return 0;
 	}
-	if (func_state[rec->func & (WIRE_MAX_FUNCS - 1)] & WIRE_FUNC_MATCH && !seen_admit(thr->slot))
+	if (func_state[rec->func & (WIRE_MAX_FUNCS - 1)] & WIRE_FUNC_MATCH) {
+		if (!seen_admit(thr->slot))
+			return 0;
+	} else if (!trace_early_call(rec->func)) {
 		return 0;
+	}
 	rec->call = __sync_fetch_and_add(&next_call, 1);
 	e = trace_begin(thr, b, rec, frame, WIRE_SEEN_CALL);
 	if (!e) {

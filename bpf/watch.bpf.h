@@ -172,6 +172,7 @@ static __noinline struct seen *window_begin(struct place_hit *hit, u16 kind, u32
 		return NULL;
 	w.e->event.window = window;
 	w.e->event.time_ns = hit->now;
+	w.e->event.instr = frame_stands(w.b, w.frame);
 	w.e->event.globals = read_u64(w.frame + w.b->frame_globals);
 	if (truth == COND_UNDECIDED)
 		w.e->event.flags |= WIRE_SEEN_UNDECIDED;

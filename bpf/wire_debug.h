@@ -257,8 +257,15 @@ struct wire_handler {
 /* What a place was seen last with at a handler. */
 struct wire_place_last {
 	u16 counter;
-	u8 repeats; /* it runs again, unless the counter stays below */
+	u8 op;
+	u8 repeats; /* it runs again, unless this opcode stays there and the counter stays below */
 	u8 misses;  /* or its basic form does, unless the counter stays the same */
+	u8 pad;
+};
+
+/* Calls of a function before it was decided whether it is wanted, once many waited to be looked at. */
+struct wire_trace_early {
+	u64 told, untold;
 };
 
 /* What the session asks for, whatever the command. */

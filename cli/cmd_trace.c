@@ -52,11 +52,11 @@ static int watch(struct session *s, const struct config *config, struct seen_out
 		if (interrupted())
 			*why = "interrupted";
 		else if (session__told_all(s))
-			*why = "count";
+			*why = "the count was reached";
 		else if (!watched)
-			*why = "process ended";
+			*why = "the process ended";
 		else if (left <= 0)
-			*why = "time";
+			*why = "the time was over";
 		else
 			watched = session__poll(s, left * 1000 < POLL_MS ? (int)(left * 1000) + 1 : POLL_MS);
 		err = watched < 0 && watched != -EINTR ? watched : seen_output__flush(output);

@@ -46,9 +46,9 @@ int inspecting_run(struct inspect *s, double seconds, int (*flush)(void *ctx), v
 		if (interrupted())
 			why = "interrupted";
 		else if (!going)
-			why = "ended";
+			why = "the process ended";
 		else if (left <= 0)
-			why = "time";
+			why = "the time was over";
 		else
 			going = inspect__poll(s, left * 1000 < POLL_MS ? (int)(left * 1000) + 1 : POLL_MS);
 		err = going < 0 && going != -EINTR ? going : flush ? flush(ctx) : 0;

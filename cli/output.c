@@ -2,59 +2,33 @@
 #include "output.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "diag.h"
 #include "out.h"
+#include "out_file.h"
 
 struct output {
 	const struct out_format *format;
-	const char *path; /* NULL: standard output */
-	FILE *f;
-	bool made; /* the file was not there before */
+	struct out_file file;
 };
-
-static int open_file(struct output *o)
-{
-	int fd = open(o->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-	o->made = fd >= 0;
-	if (fd < 0 && errno == EEXIST)
-		fd = open(o->path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return diag_error(-EIO, "cannot write to %s: %s", o->path, strerror(errno));
-	o->f = fdopen(fd, "w");
-	if (!o->f) {
-		close(fd);
-		return diag_error(-ENOMEM, "out of memory");
-	}
-	return 0;
-}
 
 int output__open(const char *format, const char *path, struct output **out)
 {
 	struct output *o = calloc(1, sizeof(*o));
-	int err = 0;
+	int err;
 
 	if (!o)
 		return diag_error(-ENOMEM, "out of memory");
-	o->path = path && strcmp(path, "-") ? path : NULL;
-	o->format = format ? out__find(format) : o->path ? out__for_path(o->path) : NULL;
-	if (!o->format)
-		o->format = &out_text;
-	if (o->path)
-		err = open_file(o);
-	else
-		o->f = stdout;
+	err = out_file__open(&o->file, path, 0644);
 	if (err) {
-		output__close(o, err);
+		free(o);
 		return err;
 	}
+	o->format = format ? out__find(format) : o->file.path ? out__for_path(o->file.path) : NULL;
+	if (!o->format)
+		o->format = &out_text;
 	*out = o;
 	return 0;
 }
@@ -66,20 +40,18 @@ const char *output__format(const struct output *o)
 
 int output__put(struct output *o, output_writer write, const void *what)
 {
-	const struct out_options opts = { .color = !o->path && isatty(STDOUT_FILENO) && !getenv("NO_COLOR") };
-	int err;
+	const struct out_options opts = { .color = !o->file.path && isatty(STDOUT_FILENO) && !getenv("NO_COLOR") };
+	int err = out_file__begin(&o->file);
 
-	/* Only now is what was in the file given up. /dev/full and pipes cannot be cut, and need not be. */
-	if (o->path && ftruncate(fileno(o->f), 0) && errno != EINVAL)
-		return diag_error(-errno, "cannot write to %s: %s", o->path, strerror(errno));
-	err = write(what, o->f, &opts);
-	if (!err && fflush(o->f))
-		err = -errno;
 	if (err)
-		return diag_error(err, "cannot write to %s: %s", o->path ? o->path : "standard output", strerror(-err));
-	if (o->path)
-		fprintf(stderr, "pylu-bpf: wrote %s\n", o->path);
-	return 0;
+		return err;
+	err = write(what, o->file.f, &opts);
+	if (!err && fflush(o->file.f))
+		err = -errno;
+	err = out_file__check(&o->file, err);
+	if (!err)
+		out_file__announce(&o->file);
+	return err;
 }
 
 struct job {
@@ -105,9 +77,6 @@ void output__close(struct output *o, int err)
 {
 	if (!o)
 		return;
-	if (o->f && o->f != stdout)
-		fclose(o->f);
-	if (err && o->path && o->made)
-		unlink(o->path);
+	out_file__close(&o->file, !err);
 	free(o);
 }

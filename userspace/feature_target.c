@@ -199,11 +199,13 @@ static void check_watch(struct looker *l)
 	struct feature_check *c = feature_list__add(&l->out->list, "watch");
 
 	if (l->jit)
-		feature_check__say(c, FEATURE_NO,
-				   "compiled traces run without reading the bytecode: line, debug and var cannot see them");
+		feature_check__say(
+			c, FEATURE_NO,
+			"compiled traces run without reading the bytecode: line, debug and var cannot see them");
 	else
-		feature_check__say(c, FEATURE_OK,
-				   "line, debug and var watch four places of its bytecode at a time, by debug registers");
+		feature_check__say(
+			c, FEATURE_OK,
+			"line, debug and var watch four places of its bytecode at a time, by debug registers");
 }
 
 static void check_sites(struct looker *l)

@@ -206,9 +206,13 @@ void inspect__free(struct inspect *s)
 
 int inspect__attach(struct inspect *s)
 {
+	int err;
+
 	s->header.start_ns = inspect_realtime_ns();
 	s->live_ns = s->last_check_ns = monotonic_ns();
-	return s->handlers ? inspect_handlers_attach(s) : inspect_turn_begin(s, 0);
+	err = s->handlers ? inspect_handlers_attach(s) : inspect_turn_begin(s, 0);
+	diag_debug("attached in %.2f ms", (double)(monotonic_ns() - s->live_ns) / 1e6);
+	return err;
 }
 
 /* Whether the function is still what was read: else its memory may be another's by now. */
@@ -302,10 +306,13 @@ int inspect__poll(struct inspect *s, int timeout_ms)
 
 void inspect__stop(struct inspect *s, const char *ended)
 {
+	uint64_t begin = monotonic_ns();
+
 	if (s->stopped)
 		return;
 	s->stopped = true;
 	inspect_turn_end(s);
+	diag_debug("detached in %.2f ms", (double)(monotonic_ns() - begin) / 1e6);
 	if (s->ring && !s->err)
 		ring_buffer__consume(s->ring);
 	if (!s->ended)

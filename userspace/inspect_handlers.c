@@ -34,11 +34,11 @@ static int op_at(const struct inspect *s, const struct opmap *opmap, uint32_t of
 	if (!instr || extended < 0)
 		return diag_error(-DIAG_BAD_DATA, "there is no instruction at offset %u of %s", offset, s->name);
 	*op = instr->start == instr->offset ? instr->op : (uint8_t)extended;
-	if (instr > s->code->instrs && site_handlers__hidden(opmap, instr[-1].op, *op))
+	if (inspect_hidden(s, offset))
 		return diag_error(
 			-DIAG_BACKEND,
 			"line %u of %s begins with an instruction that this version of Python may run together "
-			"with the one before it: only watchpoints can see it",
+			"with the one before it, unseen",
 			instr->line, s->name);
 	return 0;
 }
@@ -92,6 +92,7 @@ static int fill(struct inspect *s, struct probe_point *points)
 			.op = h->op,
 			.counted = h->counted,
 			.repeats = h->repeats,
+			.misses = h->misses,
 			.counter_below = h->counter_below,
 			.cost_ns = (uint32_t)(h->emulated ? s->cost_ns : s->stepped_ns),
 		};

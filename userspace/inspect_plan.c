@@ -11,8 +11,14 @@
 #include "inspect_priv.h"
 #include "lines.h"
 #include "operand.h"
+#include "opmap.h"
 #include "pycode.h"
 #include "site_handlers.h"
+
+/* Arguments of BINARY_OP, Include/opcode.h */
+#define NB_ADD 0
+#define NB_INPLACE_ADD 13
+#define ADD_INSTRS 32 /* of an expression that are looked through */
 
 /* The operand of a variable, new or known. Its index, or a code that was reported. */
 static int operand_of(struct inspect *s, const char *name)
@@ -198,6 +204,47 @@ static int find_places(struct inspect *s)
 	return err;
 }
 
+/* Whether `x = x + y` may have been made of the instructions up to the STORE_FAST at `i`: then strings are added in place, the
+ * store included (BINARY_OP_INPLACE_ADD_UNICODE, 3.11 on). */
+static bool may_add_in_place(const struct pycode *code, size_t i)
+{
+	const uint32_t variable = code->instrs[i].arg;
+
+	if (code->instrs[i - 1].arg != NB_ADD && code->instrs[i - 1].arg != NB_INPLACE_ADD)
+		return false;
+	for (size_t k = i - 1; k-- > 0 && i - k < ADD_INSTRS;) {
+		const char *op = pycode__op_name(code, code->instrs[k].op);
+		const uint32_t arg = code->instrs[k].arg;
+		const bool two = strstr(op, "_LOAD_FAST") != NULL;
+
+		if (strstr(op, "LOAD_FAST") && (two ? arg >> 4 == variable || (arg & 15) == variable : arg == variable))
+			return true;
+	}
+	return false;
+}
+
+bool inspect_hidden(const struct inspect *s, uint32_t offset)
+{
+	const struct opmap *opmap = opmap__find(s->code->major, s->code->minor);
+	const int found = pycode__find(s->code, offset);
+	const size_t i = (size_t)found;
+
+	if (found <= 0 || s->code->instrs[i].start != offset || s->code->instrs[i].start != s->code->instrs[i].offset)
+		return false;
+	if (!site_handlers__hidden(opmap, s->code->instrs[i - 1].op, s->code->instrs[i].op))
+		return false;
+	return strcmp(pycode__op_name(s->code, s->code->instrs[i].op), "STORE_FAST") || may_add_in_place(s->code, i);
+}
+
+/* Whether what is seen of a line would be wrong. */
+static bool is_hidden(const struct inspect *s, const struct places_window *w)
+{
+	for (size_t i = 0; i < w->nplaces; i++)
+		if (inspect_hidden(s, s->places->offsets[w->places[i]]))
+			return true;
+	return false;
+}
+
 static bool group_has(const struct inspect_group *g, uint16_t place)
 {
 	for (size_t i = 0; i < g->nplaces; i++)
@@ -234,6 +281,10 @@ static int plan_groups(struct inspect *s)
 		const struct places_window *w = &s->places->windows[i];
 		size_t g = 0;
 
+		if (is_hidden(s, w)) {
+			s->group_of[i] = SIZE_MAX;
+			continue;
+		}
 		while (g < s->ngroups && !group_add(&s->groups[g], w, WIRE_MAX_WATCHED))
 			g++;
 		if (g == s->ngroups && !group_add(&s->groups[g], w, WIRE_MAX_WATCHED))
@@ -279,11 +330,11 @@ static int plan_backend(struct inspect *s)
 		return diag_error(-DIAG_BACKEND,
 				  "these lines have more than four places, and watch cannot see every hit of them");
 	if (!s->ngroups)
-		return diag_error(
-			-E2BIG,
-			"each of these lines of %s needs more than the four places that a processor can watch; "
-			"--all watches them by other means",
-			s->name);
+		return diag_error(-E2BIG,
+				  "none of these lines of %s can be watched: each needs more than the four places that "
+				  "a processor "
+				  "has (--all has more), or may run as a part of the line before, unseen",
+				  s->name);
 	return 0;
 }
 
@@ -321,7 +372,7 @@ int inspect_describe(const struct inspect *s, char **out)
 	else if (s->ngroups > 1 || left)
 		n = asprintf(out, "%zu lines%s%s; --all sees every hit", s->places->nwindows - left,
 			     s->ngroups > 1 ? " take turns at the four debug registers" : "",
-			     left ? " are watched, the others need more than four places" : "");
+			     left ? " are watched, the others need more than four places, or may run unseen" : "");
 	return n < 0 ? -ENOMEM : 0;
 }
 

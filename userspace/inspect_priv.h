@@ -95,6 +95,8 @@ int inspect_find(struct inspect *s);
 
 /* inspect_plan.c: which lines, which places, which variables, and by which means. 0, or a code that was reported. */
 int inspect_plan(struct inspect *s);
+/* Whether the instruction at a place may run as a part of the one before it, unseen, or seen twice: no place may be there. */
+bool inspect_hidden(const struct inspect *s, uint32_t offset);
 /* Makes the plan known to the programs. */
 void inspect_fill(struct inspect *s);
 /* A sentence on what cannot be watched, or not all the time, or at which cost; *out is malloc'ed or NULL: nothing to say.

@@ -45,7 +45,7 @@
 	X(frame_lasti, "f_lasti (to 3.10)")                                                                          \
 	X(frame_stacktop, "f_stacktop (3.8, 3.9): a pointer, NULL unless the frame yielded")                         \
 	X(frame_stackdepth, "f_stackdepth (3.10), int: values on the stack of a suspended generator")                \
-	X(frame_stackpointer, "stackpointer (3.14 on): where the next value goes, in a suspended generator")          \
+	X(frame_stackpointer, "stackpointer (3.14 on): where the next value goes, in a suspended generator")         \
 	X(frame_state, "f_state (3.10), one byte")                                                                   \
 	X(frame_state_suspended,                                                                                     \
 	  "value of f_state of a suspended generator (3.10), as the unsigned byte that is read")                     \

@@ -31,6 +31,35 @@ struct places_flow {
 int places_flow__new(const struct pycode *code, struct places_flow **out);
 void places_flow__free(struct places_flow *flow);
 
+/* How a place is reached from somewhere, with no other place between: bits. */
+enum {
+	BY_EVENT = 1, /* by a step that enters its line */
+	BY_OTHER = 2,
+};
+
+/* Room for following the ways through a function. */
+struct walk {
+	const struct places_flow *flow;
+	const bool *live; /* units at which a way ends */
+	uint8_t *by;	  /* of each unit, BY_ bits */
+	bool *seen;
+	uint32_t *todo;
+	bool ends; /* the frame may end on the way */
+};
+
+/* Nothing is copied; both must outlive it. 0 or -ENOMEM; to be freed in any case. */
+int walk__init(struct walk *w, const struct places_flow *flow, const bool *live);
+void walk__free(struct walk *w);
+
+/* Forgets what was reached. */
+void walk__clear(struct walk *w);
+
+/* All that is reached from unit `from`, which may be live itself. */
+void walk__from(struct walk *w, uint32_t from);
+
+/* What is reached from anywhere that is not live. */
+void walk__from_anywhere(struct walk *w);
+
 /* The variables that the instructions of a line use and define. 0 or -ENOMEM. */
 int places_vars(const struct pycode *code, const struct places_flow *flow, uint32_t line, struct places_window *out);
 

@@ -424,7 +424,7 @@ static void end_loop(struct reader *r)
 /* The body of a module: its variables are the module's globals. */
 static bool is_module(const struct pycode *code)
 {
-	return !strcmp(code->name, "<module>");
+	return code->name && !strcmp(code->name, "<module>");
 }
 
 static void read_instruction(struct reader *r, size_t i)

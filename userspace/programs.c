@@ -51,6 +51,7 @@ static void leave_out_events(struct pylu *skel)
 	bpf_map__set_max_entries(skel->maps.seen_events, (uint32_t)sysconf(_SC_PAGESIZE));
 	bpf_map__set_max_entries(skel->maps.seen_scratch, 1);
 	bpf_map__set_max_entries(skel->maps.trace_funcs, 1);
+	bpf_map__set_max_entries(skel->maps.trace_early, 1);
 }
 
 /* Which programs a kind of session needs. */

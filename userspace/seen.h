@@ -82,7 +82,7 @@ struct seen_summary {
 	uint64_t unreadable; /* values */
 	double seconds;
 	double share;	   /* of the time in which each place was watched, 1: all of it */
-	const char *ended; /* why it ended: "interrupted", "time", "count", "process ended" */
+	const char *ended; /* why it ended, in words: "the time was over" */
 };
 
 /* The word for it in all formats: "parameters", "returnvalues", "usevalues", ... */

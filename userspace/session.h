@@ -88,7 +88,7 @@ bool session__told_all(const struct session *s);
 /* The same: what stands above the events, once all is attached, and below them. What else the caller knows is left as it is.
  * The strings are the session's. */
 void session__seen_header(const struct session *s, struct seen_header *out);
-void session__seen_summary(const struct session *s, struct seen_summary *out);
+void session__seen_summary(struct session *s, struct seen_summary *out);
 
 /* Calls fn with the name of every function that ran and did not match (for "did you mean"). */
 void session__each_unmatched(const struct session *s, void (*fn)(const char *module, const char *qualname, void *ctx),

@@ -384,14 +384,31 @@ void session__seen_header(const struct session *s, struct seen_header *out)
 	out->cost_ns = s->cost.ns_per_hit;
 }
 
-void session__seen_summary(const struct session *s, struct seen_summary *out)
+/* Calls that were not told before it was decided about their functions, and are wanted, or may have been. */
+static uint64_t untold(struct session *s)
+{
+	int fd = bpf_map__fd(s->skel->maps.trace_early);
+	const struct session_func *func;
+	struct wire_trace_early early;
+	uint32_t id, *last = NULL;
+	uint64_t sum = 0;
+
+	for (; !bpf_map_get_next_key(fd, last, &id); last = &id) {
+		func = session_func(s, id);
+		if ((!func || !func->known || func->matched) && !bpf_map_lookup_elem(fd, &id, &early))
+			sum += early.untold;
+	}
+	return sum;
+}
+
+void session__seen_summary(struct session *s, struct seen_summary *out)
 {
 	const struct wire_seen_stats *stats = &s->skel->bss->seen_stats;
 	const struct trace *t = s->trace;
 
 	out->events = t->events;
 	out->suppressed = stats->suppressed;
-	out->lost = stats->lost + t->lost;
+	out->lost = stats->lost + t->lost + untold(s);
 	out->unmatched = stats->unmatched + t->unmatched;
 	out->strays = stats->strays;
 	out->unreadable = t->unreadable;

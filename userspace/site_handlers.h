@@ -32,7 +32,8 @@ struct site_handler {
 	 * What is specialised, or misses what it is specialised for, now and then runs again at once, in another form or the
 	 * same, and its unit is seen twice. The second time is not to be taken for an execution. It is `counted`, and told by
 	 * the counter, which is the two bytes behind the unit:
-	 * - it is not below counter_below, and was at the last site, which `repeats`, both times with `op` in the unit;
+	 * - it was below counter_below at the last site, which `repeats`, and is not, or another opcode is in the unit, both times
+	 *   that of the site;
 	 * - or (3.11) there is another opcode in the unit than `op`, and the counter has changed since the last site, which
 	 *   `misses`.
 	 */

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Asks the shop for its pages, for a while and from this host only, and prints how many it got.
 
-    load.py PORT [--seconds N] [--requests N] [--clients N] [--window N]
+    load.py PORT [--seconds N] [--requests N] [--clients N] [--pause MS] [--page PATH] [--window N]
 
 Ends after N seconds or requests, whichever comes first, and on SIGTERM or SIGINT. With --window only the pages answered
 in the N seconds after a SIGUSR1 are reported: those in which a profiler was really at work, say. The exit status is 1
@@ -58,8 +58,10 @@ def pages(products, seed):
 
 
 class Load:
-    def __init__(self, port, requests):
+    def __init__(self, port, requests, pause, page):
         self.port = port
+        self.page = page
+        self.pause = pause / 1000
         self.tickets = itertools.islice(itertools.count(), requests)
         self.lock = threading.Lock()
         self.stop = threading.Event()
@@ -73,7 +75,7 @@ class Load:
             return next(self.tickets, None) is not None
 
     def client(self, products, seed):
-        for path in pages(products, seed):
+        for path in itertools.repeat(self.page) if self.page else pages(products, seed):
             if self.stop.is_set() or not self.take_ticket():
                 return
             status, _ = get(self.port, path)
@@ -82,6 +84,7 @@ class Load:
                     self.answered.append(time.monotonic())
                 else:
                     self.failed += 1
+            self.stop.wait(self.pause)
 
     def run(self, clients, seconds):
         products = sorted(set(PRODUCT.findall(get(self.port, "/")[1])))
@@ -121,9 +124,11 @@ def main():
     parser.add_argument("--seconds", type=bounded(1, 600), default=10)
     parser.add_argument("--requests", type=bounded(1, 1000000), default=1000000)
     parser.add_argument("--clients", type=bounded(1, 16), default=4)
+    parser.add_argument("--pause", type=bounded(0, 60000), default=0, help="of a client after each page, in ms")
+    parser.add_argument("--page", help="ask for this one only")
     parser.add_argument("--window", type=bounded(1, 600))
     options = parser.parse_args()
-    load = Load(options.port, options.requests)
+    load = Load(options.port, options.requests, options.pause, options.page)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: load.stop.set())
     signal.signal(signal.SIGUSR1, lambda *_: load.open_window())

@@ -28,8 +28,9 @@ def environment():
     return dict(os.environ, PYTHONHASHSEED='0')
 
 
-def ask(python, what):
-    done = subprocess.run(python.command + [UNITS, what], stdout=subprocess.PIPE, env=environment(), check=True)
+def ask(python):
+    """The units, and how often each runs."""
+    done = subprocess.run(python.command + [UNITS, 'list'], stdout=subprocess.PIPE, env=environment(), check=True)
     return json.loads(done.stdout)
 
 
@@ -105,7 +106,7 @@ def main():
     arguments = suite.start()
     for python in suite.interpreters(variants=True):
         rng = random.Random(arguments.seed)
-        listed, truth = ask(python, 'list'), ask(python, 'truth')
+        listed, truth = ask(python)
         for mode in arguments.mode or (MODES[:1] if python.variant else MODES[:3]):
             if mode == 'monitor' and python.version < (3, 12):
                 continue

@@ -217,7 +217,7 @@ def compare(folder, python, seed, count):
 def main():
     suite = harness.Suite(__doc__)
     suite.parser.add_argument('--seed', type=int, default=1)
-    suite.parser.add_argument('--count', type=int, default=8, help='programs for each interpreter')
+    suite.parser.add_argument('--count', type=int, default=5, help='programs for each interpreter')
     arguments = suite.start()
     for python in suite.interpreters():
         suite.run(python.name, compare, python, arguments.seed, arguments.count, python=python)

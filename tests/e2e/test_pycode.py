@@ -2,7 +2,7 @@
 """test_pycode: bytecode as it is read from outside, against what each interpreter's own dis module says of it.
 
 The truth comes from tests/targets/codes.py: instructions with offset, base opcode, argument, line and where they jump, names,
-exception table, of some thousand functions of the standard library: as they were loaded, specialised after they ran, and
+exception table, of many functions of the standard library: as they were loaded, specialised after they ran, and
 monitored; and, where there is one, with the JIT compiler at work.
 """
 import os
@@ -43,7 +43,7 @@ def read(pid, addresses):
 def compare(folder, python, how, **more):
     target, known = start(python, how, **more)
     found = read(target.pid, [block[0].split()[1] for block in known])
-    check(len(found) == len(known) > 1000, '%d code objects, of %d' % (len(found), len(known)))
+    check(len(found) == len(known) > 500, '%d code objects, of %d' % (len(found), len(known)))
     lines = 0
     for right, ours in zip(known, found):
         lines += len(right)

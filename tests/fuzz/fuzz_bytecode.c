@@ -144,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_begin();
 	code->major = 3;
 	code->minor = fuzz_minor(&in);
+	code->name = name_of("f", 0);
 	code->firstlineno = (uint32_t)fuzz_number(&in, 2);
 	nlocals = fuzz_number(&in, 1);
 	ncells = fuzz_number(&in, 1);

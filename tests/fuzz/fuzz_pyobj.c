@@ -4,6 +4,8 @@
  * that make the memory out of pyworld's smallest interpreter, which has types and an empty sys.modules.
  */
 #include "fuzz.h"
+#include "places.h"
+#include "pycode.h"
 #include "pyworld.h"
 
 #define ITEMS 1000
@@ -70,6 +72,22 @@ static void look_at_names(struct world *w, uint64_t globals, uint64_t code)
 		fuzz_use(text, strlen(text));
 }
 
+/* Its instructions, and what its lines are to places. */
+static void look_at_code(struct world *w, uint64_t addr)
+{
+	struct places_set *set;
+	struct pycode *code;
+
+	if (pycode__read(w->reader, addr, &code))
+		return;
+	fuzz_use(code->name, strlen(code->name));
+	if (!places_set__new(code, NULL, 0, true, &set)) {
+		fuzz_used += set->nplaces;
+		places_set__free(set);
+	}
+	pycode__free(code);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
@@ -90,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (pyobj_cache__begin(w.reader, WORK, &mine))
 		abort();
 	look_at_names(&w, obj, code);
+	look_at_code(&w, code);
 	pyobj_each_function(w.reader, use_function, NULL);
 	if (!pyobj__thread_name(w.reader, 1, name, sizeof(name)))
 		fuzz_use(name, strlen(name));

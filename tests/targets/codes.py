@@ -119,7 +119,7 @@ def main():
     if how == 'warm':
         warm()
     # Addresses are told of what lives on.
-    found = [c for n, c in enumerate(codes()) if n % 6 == 0 or c.co_filename == __file__]
+    found = [c for n, c in enumerate(codes()) if n % 10 == 0 or c.co_filename == __file__]
     if how == 'monitored':
         monitor(found)
     out = sys.stdout

@@ -1,14 +1,13 @@
 """A program that is told which of its code units to have counted: functions of the standard library and some of its own, run a
 few times each: cold, specialised, with operands of changing types.
 
-    units.py list              what there is: JSON, a list of [function, offset, opcode, opcode before or null, and the numbers of these]
-    units.py truth             counts them itself: JSON, {function: {offset: count}}
+    units.py list              what there is and how often it runs: JSON, a list of [function, offset, opcode, opcode before or null,
+                               the numbers of these], and {function: {offset: count}}, counted by itself
     units.py run MODE          says where the functions are, waits, runs them, waits. With MODE 'count' it counts most at the
                                same time and says what; 'monitor' has callbacks of sys.monitoring the second time, 'settrace' a
                                trace function the second time, 'twice' neither
 """
 import asyncio
-import bisect
 import collections
 import contextlib
 import copy
@@ -347,7 +346,7 @@ def units(code):
     for at in listed:
         if at.opname == 'CACHE':
             continue
-        if seen and at.opname not in ('EXTENDED_ARG', 'RESUME'):
+        if seen and at.opname != 'RESUME':
             yield at.offset, at.opname, before, at.opcode, before_number
         seen = seen or at.opname == 'RESUME'
         before, before_number = at.opname, at.opcode
@@ -418,9 +417,7 @@ def gate(word, *more):
 
 def main_program(what, mode='twice'):
     if what == 'list':
-        print(json.dumps([[name, *unit] for name, code in codes().items() for unit in units(code)]))
-    elif what == 'truth':
-        print(json.dumps(counted()))
+        print(json.dumps([[[name, *unit] for name, code in codes().items() for unit in units(code)], counted()]))
     else:
         kept = codes()
         # To 3.10 the units lie in a bytes object, else behind the code object.
