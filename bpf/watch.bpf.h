@@ -272,6 +272,15 @@ static __noinline int place_step(struct place_hit *hit)
 	return 0;
 }
 
+/* Whether it is executed, and not only read: to 3.10 all code is read through in the frame of the call that makes it hot
+ * (_PyCode_InitOpcache). */
+static __always_inline int place_executed(const struct place_hit *hit)
+{
+	const struct wire_place *place = &places[hit->place & (WIRE_MAX_PLACES - 1)];
+
+	return hit->b->frame_lasti < 0 || (s32)read_u32(hit->frame + hit->b->frame_lasti) == place->lasti;
+}
+
 /* What is known of the running thread, the hit's cost added; NULL: no room. */
 static __noinline struct watcher *watcher_enter(u32 tid, u32 cost_ns)
 {
@@ -302,7 +311,7 @@ static __always_inline int place_hit(u32 place, u32 cost_ns)
 	hit.tstate = watcher->tstate;
 	hit.frame = place_frame(&hit);
 	watcher->tstate = hit.tstate;
-	if (!hit.frame) {
+	if (!hit.frame || !place_executed(&hit)) {
 		seen_count(strays);
 		return 0;
 	}

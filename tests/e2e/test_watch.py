@@ -97,6 +97,16 @@ def places_told_apart(folder, python):
 
 
 @every
+def tracing_that_comes_and_goes(folder, python):
+    """To instrument code it is read through, in the frame that is about to run it."""
+    target = Watched(python)
+    for line, share in (FIRST, 10), (LAST, 10), (ODD, 4):
+        got, _ = count(target, 'work', [line], ('toggle', 5))
+        equal(got, {line: 5 * share})
+    target.finish()
+
+
+@every
 def threads(folder, python):
     """Those that are there, and those that are started while it is watched."""
     target = Watched(python)
@@ -226,8 +236,7 @@ def freed_function(folder, python):
         target.do('change', 10)
         target.do(*what)
         target.do('change', 50)
-        events = ended(session, 0, 'freed or replaced').whole()
-        equal(len(events), 20, 'events')
+        equal(len(ended(session, 0, 'freed or replaced').events), 20, 'events')
         target.finish()
 
 
@@ -460,8 +469,8 @@ def mistakes(folder, python):
     refuse(1, ['no function.*starts at line 3'], '__main__.work:3')
     refuse(2, ['2 functions', r'One\.twin:%d' % line_of('def twin(self):', 'class One'),
                r'Two\.twin:%d' % line_of('def twin(self):', 'class Two')], '__main__.*.twin')
-    last = line_of('return [x for x in (a,', 'def long_one')
-    refuse(1, ['more than the four places'], '__main__.long_one', '%d' % (last - 3), command='line')
+    many = line_of('got = (yield 1), (yield 2), (yield 3), (yield 4)')
+    refuse(1, ['more than the four places', '--all'], '__main__.many', str(many), command='line')
     target.finish()
 
 

@@ -45,13 +45,9 @@ def secret(user, password, plain):
     return seen
 
 
-def long_one(a):
-    try:
-        with open(os.devnull) as f, open(os.devnull) as g:
-            a = f and g
-    finally:
-        return [x for x in (a,
-                            a)]
+def many():
+    got = (yield 1), (yield 2), (yield 3), (yield 4)
+    return got
 
 
 class One:
@@ -223,6 +219,28 @@ def peek(count):
     address, size = id(work.__code__), type(work.__code__).__basicsize__ + 2 * len(work.__code__.co_code)
     for _ in range(count):
         ctypes.string_at(address, size)
+
+
+def toggle(count):
+    """Traced and monitored, and not, by turns."""
+    def local(frame, event, arg):
+        return local
+    for _ in range(count):
+        sys.settrace(local)
+        call(3)
+        sys.settrace(None)
+        call(4)
+        if hasattr(sys, 'monitoring'):
+            events = sys.monitoring.events
+            sys.monitoring.use_tool_id(4, 'watched')
+            sys.monitoring.set_events(4, events.INSTRUCTION)
+            call(2)
+            sys.monitoring.set_local_events(4, work.__code__, events.LINE)
+            sys.monitoring.set_events(4, events.PY_START)
+            call(1)
+            sys.monitoring.free_tool_id(4)
+        else:
+            call(3)
 
 
 def code():
