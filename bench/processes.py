@@ -1,5 +1,6 @@
 """The processes of the benchmark: the program that is watched and what watches it. All are children and end with it."""
 import ctypes
+import json
 import os
 import re
 import signal
@@ -63,9 +64,15 @@ class Target(Child):
             os.setpriority(os.PRIO_PROCESS, self.pid, -19)
         self.wait_for(self.process.stdout, 'ready')
 
-    def ask(self, line):
+    def tell(self, line):
         self.process.stdin.write('%s\n' % line)
         self.process.stdin.flush()
+
+    def ask(self, line):
+        self.tell(line)
+        return self.answer()
+
+    def answer(self):
         answer = self.process.stdout.readline()
         if not answer:
             raise Failed('the target ended')
@@ -85,16 +92,29 @@ class Floor(Child):
         self.process.wait(PATIENCE)
 
 
-class Profile(Child):
-    """`pylu-bpf profile`, from its start on; ready when made. `startup_ms`: from the command's start until it watched;
+class WatchFloor(Child):
+    """A BPF program that does nothing at the places of some lines. `places`: how many."""
+
+    def __init__(self, program, pid, function, lines):
+        super().__init__([program, str(pid), function, lines], stdout=subprocess.PIPE)
+        said = self.wait_for(self.process.stdout, 'attached')
+        self.places = int(re.search('places ([0-9]+)', '\n'.join(said)).group(1))
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(PATIENCE)
+
+
+class Watcher(Child):
+    """One of pylu-bpf's commands, from its start on; ready when made. `startup_ms`: from the command's start until it watched;
     `stop_ms`: from the interrupt until it ended, the result written. `cache`: the folder in which it remembers what it
     proved, if not the one that all of them share."""
 
-    def __init__(self, program, pids, patterns, raw=False, cache=None, backend=None):
-        self.output = tempfile.NamedTemporaryFile(prefix='pylu-bench-', suffix='.json')
+    def __init__(self, program, command, pids, more, ending='.json', cache=None):
+        self.output = tempfile.NamedTemporaryFile(prefix='pylu-bench-', suffix=ending)
         begun = time.monotonic()
-        super().__init__([program, 'profile', '-p', ','.join(map(str, pids)), '-o', self.output.name] +
-                         ['--raw'] * raw + (['--backend', backend] if backend else []) + list(patterns), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        super().__init__([program, command, '-p', ','.join(map(str, pids)), '-o', self.output.name] + list(more),
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                          env=dict(os.environ, PYLU_DEBUG='1', XDG_CACHE_HOME=cache or own_cache.name))
         self.said = self.wait_for(self.process.stderr, 'pylu-bpf: watching')
         self.startup_ms = (time.monotonic() - begun) * 1e3
@@ -137,3 +157,28 @@ class Profile(Child):
                 seen.add(fields['map_id'])
                 total += int(fields['memlock'])
         return total // 1024
+
+
+class Profile(Watcher):
+    """`pylu-bpf profile`."""
+
+    def __init__(self, program, pids, patterns, raw=False, cache=None, backend=None):
+        super().__init__(program, 'profile', pids, ['--raw'] * raw + (['--backend', backend] if backend else []) +
+                         list(patterns), cache=cache)
+
+
+class Seen(Watcher):
+    """`pylu-bpf trace`, `debug` or `var`, without a limit to the rate."""
+
+    def __init__(self, program, command, pid, *more, ending='.json'):
+        super().__init__(program, command, [pid], ['--rate', '0'] + list(more), ending)
+
+    def counts(self):
+        """Events shown and lost, of the summary, which is at the end."""
+        with open(self.output.name) as f:
+            last = ''.join(f.readlines()[-4:])
+        if self.output.name.endswith('.json'):
+            summary = json.loads(last.splitlines()[-1])
+            return summary['events'], summary['lost']
+        found = re.search('# ([0-9]+) events? shown, (?:nothing|([0-9]+)) lost', last)
+        return int(found.group(1)), int(found.group(2) or 0)

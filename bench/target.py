@@ -1,6 +1,8 @@
 """The programs that the benchmark watches. Each measures itself: attaching and settling are outside of what it reports.
 
     target.py calls     each line N: N rounds of calls of small functions; answers with the ns per call
+    target.py values N  N threads, all but one asleep. A line 'FUNCTION ROUNDS': calls a function of 0, 5 or 20 values, or 'calls'
+                        as above; answers with the ns per call. 'paced FUNCTION RATE SECONDS': calls it so often a second
     target.py known     functions of known duration. 'truth': answers how long each takes, in ns; N: N calls of the outermost
     target.py many N    calls N different functions, round and round
 
@@ -103,6 +105,68 @@ def answer_known(line):
     return 'done'
 
 
+# With each, `trace` shows the arguments and None; `debug` of the first line of a line_ function the variables that it uses.
+VALUES = """
+def call_%(n)d(%(names)s):
+    return None
+
+
+def line_%(n)d(%(names)s):
+    [%(names)s]
+    return None
+
+
+def loop_%(kind)s_%(n)d(rounds):
+    arguments = %(values)s
+    begun = now()
+    for _ in range(rounds):
+        %(kind)s_%(n)d(*arguments)
+    return (now() - begun) / rounds
+"""
+
+
+ASIDE = """
+def aside():
+    a = 1
+    b = 2
+    c = 3
+    return a, b, c
+"""
+
+
+def make_functions():
+    exec(ASIDE, globals())
+    some = (1, 'a name', 2.5, (1, 2), None) * 4
+    for n in (0, 5, 20):
+        names = ', '.join('v%d' % i for i in range(n))
+        for kind in ('call', 'line'):
+            exec(VALUES % {'n': n, 'kind': kind, 'names': names, 'values': some[:n]}, globals())
+
+
+def paced(function, rate, seconds):
+    """Calls it in bunches, as fast as it can where that is not enough; answers how often."""
+    loop, begun, done = globals()['loop_' + function], now(), 0
+    while True:
+        due = int((now() - begun) / 1e9 * rate)
+        if now() - begun > seconds * 1e9:
+            return done
+        if due > done:
+            bunch = min(due - done, 1000)
+            loop(bunch)
+            done += bunch
+        else:
+            time.sleep(0.001)
+
+
+def answer_values(line):
+    words = line.split()
+    if words[0] == 'calls':
+        return run_calls(int(words[1]))
+    if words[0] == 'paced':
+        return paced(words[1], float(words[2]), float(words[3]))
+    return '%.2f' % globals()['loop_' + words[0]](int(words[1]))
+
+
 def work_many(count):
     names = ['f%d' % i for i in range(count)]
     room = types.ModuleType('many').__dict__
@@ -124,6 +188,11 @@ def serve(answer):
 
 if sys.argv[1] == 'calls':
     serve(lambda line: run_calls(int(line)))
+elif sys.argv[1] == 'values':
+    make_functions()
+    for _ in range(int(sys.argv[2]) - 1):
+        threading.Thread(target=time.sleep, args=(86400,), daemon=True).start()
+    serve(answer_values)
 elif sys.argv[1] == 'known':
     calibrate()
     serve(answer_known)
