@@ -272,13 +272,16 @@ static __noinline int place_step(struct place_hit *hit)
 	return 0;
 }
 
-/* Whether it is executed, and not only read: to 3.10 all code is read through in the frame of the call that makes it hot
- * (_PyCode_InitOpcache). */
+/* Whether it is executed, and not only read by the interpreter: to 3.10, when a function becomes hot, its code is read through
+ * in the frame of a call (_PyCode_InitOpcache); in 3.11 what is traced is read again (DO_TRACING). */
 static __always_inline int place_executed(const struct place_hit *hit)
 {
 	const struct wire_place *place = &places[hit->place & (WIRE_MAX_PLACES - 1)];
+	const struct wire_build *b = hit->b;
 
-	return hit->b->frame_lasti < 0 || (s32)read_u32(hit->frame + hit->b->frame_lasti) == place->lasti;
+	if (b->code_opcache >= 0)
+		return !read_u64(place->code + b->code_opcache_map) || read_u64(place->code + b->code_opcache);
+	return frame_instr(b, hit->frame) != place->addr - 1;
 }
 
 /* What is known of the running thread, the hit's cost added; NULL: no room. */

@@ -209,8 +209,6 @@ struct wire_trace_func {
 struct wire_place {
 	u64 addr; /* of the byte that is watched: the unit's second */
 	u64 code;
-	s32 lasti; /* f_lasti of a frame that executes it (to 3.10) */
-	u32 pad;
 };
 
 /* A place that is watched now. */

@@ -401,8 +401,6 @@ void inspect_fill(struct inspect *s)
 		bss->places[i] = (struct wire_place){
 			.addr = s->code->units + s->places->offsets[i] + 1,
 			.code = s->code->addr,
-			/* In bytes, from 3.10 on in units. */
-			.lasti = (int32_t)(s->code->minor < 10 ? s->places->offsets[i] : s->places->offsets[i] / 2),
 		};
 }
 

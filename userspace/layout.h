@@ -67,6 +67,8 @@
 	X(code_consts, "co_consts")                                                                                  \
 	X(code_bytes, "co_code_adaptive: first code unit (3.11 on)")                                                 \
 	X(code_code, "co_code (to 3.10): a bytes object")                                                            \
+	X(code_opcache_map, "co_opcache_map (to 3.10): NULL where the code is not hot")                              \
+	X(code_opcache, "co_opcache (to 3.10): NULL as long as the map is being made")                               \
 	X(code_argcount, "co_argcount, int: positional-only ones included")                                          \
 	X(code_kwonlyargcount, "co_kwonlyargcount, int")                                                             \
 	X(code_nlocals, "co_nlocals, int: variables that are no free ones and, to 3.10, no cells")                   \

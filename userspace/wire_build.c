@@ -30,6 +30,8 @@ static void fill_offsets(struct wire_build *b, const struct layout *l, const str
 		.frame_owner_c = l->frame_owner_c,
 		.frame_instr = l->frame_instr,
 		.frame_lasti = l->frame_lasti,
+		.code_opcache_map = l->code_opcache_map,
+		.code_opcache = l->code_opcache,
 		.frame_stacktop = l->frame_stacktop,
 		.frame_state = l->frame_state,
 		.frame_state_suspended = l->frame_state_suspended,
