@@ -117,7 +117,7 @@ def line_%(n)d(%(names)s):
 
 
 def loop_%(kind)s_%(n)d(rounds):
-    arguments = %(values)s
+    arguments = %(values)r
     begun = now()
     for _ in range(rounds):
         %(kind)s_%(n)d(*arguments)
@@ -136,7 +136,9 @@ def aside():
 
 def make_functions():
     exec(ASIDE, globals())
-    some = (1, 'a name', 2.5, (1, 2), None) * 4
+    # Different objects: one that occurs again is read once.
+    kinds = (lambda i: 1000 + i, lambda i: 'name %d' % i, lambda i: i + 0.5, lambda i: (i, 1000 * i), lambda i: [i])
+    some = tuple(kinds[i % 5](i) for i in range(20))
     for n in (0, 5, 20):
         names = ', '.join('v%d' % i for i in range(n))
         for kind in ('call', 'line'):

@@ -110,18 +110,16 @@ __noinline int trace_arguments(struct seen *e, const struct wire_build *b, const
 	return 0;
 }
 
-#define EARLY_CALLS 4 /* of a function that are told whatever the others leave of the room */
-
 /* Whether a call of a function is told that nobody has decided about: as long as there is plenty of room; then only its first
- * calls, lest a few functions that are called all the time take the room of all others; and never from what is left for those
- * that are wanted. */
+ * one, lest functions that are called all the time take the room of all others; and never from what is left for those that are
+ * wanted. */
 static __noinline int trace_early_call(u32 func)
 {
 	u64 used = bpf_ringbuf_query(&seen_events, BPF_RB_AVAIL_DATA);
 	u64 size = bpf_ringbuf_query(&seen_events, BPF_RB_RING_SIZE);
 	struct wire_trace_early *early, none = {};
 
-	if (used < size / 4)
+	if (used < size / 8)
 		return 1;
 	early = bpf_map_lookup_elem(&trace_early, &func);
 	if (!early) {
@@ -132,7 +130,7 @@ static __noinline int trace_early_call(u32 func)
 		seen_count(lost);
 		return 0;
 	}
-	if (used < size / 4 * 3 && __sync_fetch_and_add(&early->told, 1) < EARLY_CALLS)
+	if (used < size / 8 * 7 && !__sync_fetch_and_add(&early->told, 1))
 		return 1;
 	__sync_fetch_and_add(&early->untold, 1);
 	return 0;

@@ -94,7 +94,7 @@ static int configure(struct inspect *s)
 	bss->seen_config = (struct wire_seen_config){
 		.limits = { s->opts.depth, s->opts.items, s->opts.chars },
 		.rate = s->opts.rate,
-		.stack = s->opts.stack ? WIRE_SNAP_STACK : 1, /* the caller */
+		.stack = s->opts.stack ? WIRE_SNAP_STACK : 0,
 		/* What userspace decides does not count against it there. */
 		.count = s->cond ? 0 : s->opts.count,
 	};

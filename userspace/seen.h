@@ -49,7 +49,7 @@ struct seen_event {
 	const char *source; /* BEFORE and AFTER: the line's text, or NULL */
 	struct seen_value *values;
 	size_t nvalues;
-	struct seen_frame *stack; /* from the caller outwards; without --stack the caller alone */
+	struct seen_frame *stack; /* from the caller outwards; without --stack the caller of a call alone */
 	size_t nstack;
 	bool stack_cut;
 	bool undecided; /* the condition could not be decided: shown for safety */
