@@ -23,6 +23,10 @@ u32 watch_children; /* processes that it forks are watched too */
 u32 watch_epoch;    /* counts the turns: what is known of frames from earlier ones is worth nothing */
 u32 watch_times;    /* lines are timed, and no events sent */
 u32 watch_hit_ns;   /* what a watchpoint adds to the time between two */
+u64 watch_consts;   /* what the code object refers to: while these are the same it is the same */
+u64 watch_linetable;
+u32 watch_freed; /* it was another once */
+u8 resumes[256]; /* opcodes that stand where a frame starts or goes on */
 
 /* Where a frame was seen last. */
 struct mark {
@@ -51,7 +55,8 @@ struct { /* what falls out of it is unknown again */
 
 struct watcher {
 	u64 tstate;
-	u64 ours_ns; /* what its hits have cost */
+	u64 read_frame, read_addr; /* that is to be read again, because it is traced; 0: none */
+	u64 ours_ns;		   /* what its hits have cost */
 };
 
 struct { /* tid */
@@ -272,16 +277,58 @@ static __noinline int place_step(struct place_hit *hit)
 	return 0;
 }
 
+/* Whether the code is read through to be instrumented, in the frame that has come to RESUME: until that is done the code
+ * object has another version than the interpreter (3.12 on; force_instrument_lock_held). */
+static __always_inline int place_instrumented(const struct place_hit *hit, u64 code)
+{
+	const struct wire_build *b = hit->b;
+	u64 interp = read_u64(hit->tstate + b->tstate_interp);
+
+	return read_u64(code + b->code_instrumented) != read_u64(interp + b->interp_instrumented) &&
+	       resumes[read_u8(frame_instr(b, hit->frame))] && !read_u32(hit->tstate + b->tstate_tracing);
+}
+
+/* Whether it is read again because it is traced (DO_TRACING, to 3.11). In 3.10 that is once; in 3.11 once or twice, the last
+ * time with the frame at the unit already. */
+static __always_inline int place_reread(const struct place_hit *hit, struct watcher *watcher, u64 addr)
+{
+	const struct wire_build *b = hit->b;
+	int at = b->frame_instr >= 0 && frame_instr(b, hit->frame) == addr - 1;
+	int again = watcher->read_frame == hit->frame && watcher->read_addr == addr;
+
+	if (at || (again && b->frame_instr < 0)) {
+		watcher->read_frame = 0;
+		return 1;
+	}
+	if (!again && read_u8(read_u64(hit->tstate + b->tstate_traced))) {
+		watcher->read_frame = hit->frame;
+		watcher->read_addr = addr;
+	}
+	return again;
+}
+
 /* Whether it is executed, and not only read by the interpreter: to 3.10, when a function becomes hot, its code is read through
- * in the frame of a call (_PyCode_InitOpcache); in 3.11 what is traced is read again (DO_TRACING). */
-static __always_inline int place_executed(const struct place_hit *hit)
+ * in the frame of a call (_PyCode_InitOpcache). */
+static __always_inline int place_executed(const struct place_hit *hit, struct watcher *watcher)
 {
 	const struct wire_place *place = &places[hit->place & (WIRE_MAX_PLACES - 1)];
 	const struct wire_build *b = hit->b;
 
-	if (b->code_opcache >= 0)
-		return !read_u64(place->code + b->code_opcache_map) || read_u64(place->code + b->code_opcache);
-	return frame_instr(b, hit->frame) != place->addr - 1;
+	if (b->code_opcache >= 0 && read_u64(place->code + b->code_opcache_map) &&
+	    !read_u64(place->code + b->code_opcache))
+		return 0;
+	if (b->code_instrumented >= 0 && place_instrumented(hit, place->code))
+		return 0;
+	return b->tstate_traced < 0 || !place_reread(hit, watcher, place->addr);
+}
+
+/* Whether the code object is still the one that was found there, as far as a look at it can tell. */
+static __always_inline int place_lives(const struct place_hit *hit)
+{
+	const struct wire_place *place = &places[hit->place & (WIRE_MAX_PLACES - 1)];
+
+	return read_u64(place->code + hit->b->code_consts) == watch_consts &&
+	       read_u64(place->code + hit->b->code_linetable) == watch_linetable;
 }
 
 /* What is known of the running thread, the hit's cost added; NULL: no room. */
@@ -314,7 +361,12 @@ static __always_inline int place_hit(u32 place, u32 cost_ns)
 	hit.tstate = watcher->tstate;
 	hit.frame = place_frame(&hit);
 	watcher->tstate = hit.tstate;
-	if (!hit.frame || !place_executed(&hit)) {
+	if (hit.frame && !place_lives(&hit)) {
+		if (bpf_get_current_pid_tgid() >> 32 == watch_tgid)
+			watch_freed = 1;
+		return 0;
+	}
+	if (!hit.frame || !place_executed(&hit, watcher)) {
 		seen_count(strays);
 		return 0;
 	}

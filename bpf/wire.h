@@ -67,7 +67,8 @@ struct wire_build {
 	u64 code_mask;	   /* bits of the code object's word that are its address */
 	s32 frame_globals, frame_instr, frame_owner, frame_owner_c, frame_lasti, frame_stacktop, frame_state,
 		frame_state_suspended;
-	s32 code_opcache_map, code_opcache;
+	s32 tstate_interp, tstate_tracing, tstate_traced, interp_instrumented;
+	s32 code_opcache_map, code_opcache, code_instrumented, code_linetable;
 	s32 code_flags, code_firstlineno, code_filename, code_name, code_qualname;
 	s32 unicode_length, unicode_state, unicode_compact_shift, unicode_ascii_shift;
 	s32 unicode_ascii_data;

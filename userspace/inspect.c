@@ -88,6 +88,11 @@ static int configure(struct inspect *s)
 	target__symbol(s->target, "PyCode_Type", &proc->code_type);
 	target__symbol(s->target, "_PyRuntime", &proc->runtime);
 	bss->watch_slot = INSPECT_SLOT;
+	for (size_t op = 0; op < 256; op++) {
+		const char *name = opmap->names[opmap->base[op] ? opmap->base[op] : op];
+
+		bss->resumes[op] = name && (!strcmp(name, "RESUME") || !strcmp(name, "INSTRUMENTED_RESUME"));
+	}
 	bss->watch_tgid = (uint32_t)s->opts.pid;
 	bss->watch_children = s->opts.children;
 	bss->watch_times = s->opts.mode == INSPECT_LINE;
@@ -223,7 +228,8 @@ static bool code_lives(const struct inspect *s)
 
 	if (pycode__read(s->reader, s->code->addr, &now))
 		return false;
-	same = now->firstlineno == s->code->firstlineno && now->ninstrs == s->code->ninstrs &&
+	same = now->consts == s->code->consts && now->linetable == s->code->linetable &&
+	       now->firstlineno == s->code->firstlineno && now->ninstrs == s->code->ninstrs &&
 	       now->units == s->code->units && !strcmp(now->name, s->code->name) && !strcmp(now->file, s->code->file);
 	for (size_t i = 0; same && i < now->ninstrs; i++)
 		same = now->instrs[i].op == s->code->instrs[i].op && now->instrs[i].arg == s->code->instrs[i].arg;
@@ -239,7 +245,7 @@ static int check(struct inspect *s)
 		s->ended = "the process ended";
 		return 0;
 	}
-	if (!code_lives(s)) {
+	if (s->skel->bss->watch_freed || !code_lives(s)) {
 		s->ended = "the function was freed or replaced";
 		return 0;
 	}
@@ -293,7 +299,7 @@ int inspect__poll(struct inspect *s, int timeout_ms)
 		s->ended = "the count was reached";
 		return 0;
 	}
-	if (monotonic_ns() - s->last_check_ns > CHECK_NS) {
+	if (s->skel->bss->watch_freed || monotonic_ns() - s->last_check_ns > CHECK_NS) {
 		err = check(s);
 		if (err <= 0)
 			return err;

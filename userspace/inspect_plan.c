@@ -397,6 +397,8 @@ void inspect_fill(struct inspect *s)
 	memcpy(bss->windows, s->wire_windows, sizeof(s->wire_windows));
 	memcpy(bss->window_operands, s->window_operands, sizeof(s->window_operands));
 	bss->cond = s->wire_cond;
+	bss->watch_consts = s->code->consts;
+	bss->watch_linetable = s->code->linetable;
 	for (size_t i = 0; i < s->places->nplaces; i++)
 		bss->places[i] = (struct wire_place){
 			.addr = s->code->units + s->places->offsets[i] + 1,

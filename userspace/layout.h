@@ -27,6 +27,12 @@
 	X(interp_modules, "PyInterpreterState.modules, 3.12 on imports.modules: the dict sys.modules")               \
 	X(tstate_next, "PyThreadState.next")                                                                         \
 	X(tstate_thread_id, "PyThreadState.thread_id: pthread_self()")                                               \
+	X(tstate_interp, "PyThreadState.interp")                                                                     \
+	X(tstate_tracing, "PyThreadState.tracing, int: not 0 while a function that traces runs")                     \
+	X(tstate_traced, "cframe (3.10, 3.11): its first byte is not 0 while what the thread runs is traced")        \
+	X(interp_instrumented, "monitoring_version, 3.13 on ceval.instrumentation_version, u64 (3.12 on)")           \
+	X(code_instrumented, "_co_instrumentation_version, u64 (3.12 on): another than the interpreter's until the " \
+			     "code is instrumented again")                                                           \
 	X(tstate_native_thread_id, "PyThreadState.native_thread_id (3.11 on): the kernel's tid")                     \
 	X(tstate_exc, "PyThreadState.curexc_type, 3.12 on current_exception: not NULL while an exception is raised") \
 	X(tstate_exc_value, "PyThreadState.curexc_value, 3.12 on current_exception: the exception itself, to 3.11 "  \

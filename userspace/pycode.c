@@ -305,8 +305,11 @@ static int read_tables(struct pyobj_reader *r, struct pycode *code)
 	const struct layout *lay = r->lay;
 	struct pycode_table table;
 	uint8_t *bytes;
-	int err = read_bytes(r, object_at(r, code, lay->code_linetable), &bytes, &table.n);
+	int err;
 
+	code->consts = object_at(r, code, lay->code_consts);
+	code->linetable = object_at(r, code, lay->code_linetable);
+	err = read_bytes(r, code->linetable, &bytes, &table.n);
 	if (err)
 		return err;
 	table.bytes = bytes;

@@ -45,8 +45,9 @@ struct pycode_handler {
 };
 
 struct pycode {
-	uint64_t addr;	/* of the code object */
-	uint64_t units; /* of its first code unit, in the target */
+	uint64_t addr;		    /* of the code object */
+	uint64_t units;		    /* of its first code unit, in the target */
+	uint64_t consts, linetable; /* of these objects: no two code objects have the same ones */
 	uint8_t major, minor;
 	uint32_t flags, firstlineno;
 	uint32_t argcount, kwonlyargcount; /* as co_argcount (positional-only included), co_kwonlyargcount */
