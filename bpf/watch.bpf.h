@@ -25,6 +25,7 @@ u32 watch_times;    /* lines are timed, and no events sent */
 u32 watch_hit_ns;   /* what a watchpoint adds to the time between two */
 u64 watch_consts;   /* what the code object refers to: while these are the same it is the same */
 u64 watch_linetable;
+u64 watch_units; /* its first code unit */
 u32 watch_freed; /* it was another once */
 u8 resumes[256]; /* opcodes that stand where a frame starts or goes on */
 
@@ -288,15 +289,18 @@ static __always_inline int place_instrumented(const struct place_hit *hit, u64 c
 	       resumes[read_u8(frame_instr(b, hit->frame))] && !read_u32(hit->tstate + b->tstate_tracing);
 }
 
-/* Whether it is read again because it is traced (DO_TRACING, to 3.11). In 3.10 that is once; in 3.11 once or twice, the last
- * time with the frame at the unit already. */
+/* Whether it is read again because it is traced (3.10 and 3.11: DO_TRACING), once or twice, the last time with the frame at the
+ * unit already. */
 static __always_inline int place_reread(const struct place_hit *hit, struct watcher *watcher, u64 addr)
 {
 	const struct wire_build *b = hit->b;
-	int at = b->frame_instr >= 0 && frame_instr(b, hit->frame) == addr - 1;
-	int again = watcher->read_frame == hit->frame && watcher->read_addr == addr;
+	int again = watcher->read_frame == hit->frame && watcher->read_addr == addr, at;
 
-	if (at || (again && b->frame_instr < 0)) {
+	if (b->frame_instr >= 0)
+		at = frame_instr(b, hit->frame) == addr - 1;
+	else /* f_lasti, in units; what is not traced may be there too */
+		at = again && watch_units + 2 * (s64)(s32)read_u32(hit->frame + b->frame_lasti) == addr - 1;
+	if (at) {
 		watcher->read_frame = 0;
 		return 1;
 	}

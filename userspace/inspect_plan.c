@@ -399,6 +399,7 @@ void inspect_fill(struct inspect *s)
 	bss->cond = s->wire_cond;
 	bss->watch_consts = s->code->consts;
 	bss->watch_linetable = s->code->linetable;
+	bss->watch_units = s->code->units;
 	for (size_t i = 0; i < s->places->nplaces; i++)
 		bss->places[i] = (struct wire_place){
 			.addr = s->code->units + s->places->offsets[i] + 1,
