@@ -58,7 +58,7 @@ static __always_inline int handler_hit(const struct wire_handler *h, u64 instr)
 	if (place_repeated(h, instr, index))
 		return 0;
 	place_hits[index]++;
-	return place_hit(index, h->cost_ns);
+	return place_hit(index, h->cost_ns, 0);
 }
 
 #endif

@@ -349,8 +349,8 @@ static __noinline struct watcher *watcher_enter(u32 tid, u32 cost_ns)
 	return known;
 }
 
-/* The running thread executes a place. */
-static __always_inline int place_hit(u32 place, u32 cost_ns)
+/* The running thread executes a place, or with `read` may only have read it. */
+static __always_inline int place_hit(u32 place, u32 cost_ns, int read)
 {
 	struct place_hit hit = { .b = &builds[0], .place = place & (WIRE_MAX_PLACES - 1), .now = bpf_ktime_get_ns() };
 	struct watcher *watcher;
@@ -370,7 +370,8 @@ static __always_inline int place_hit(u32 place, u32 cost_ns)
 			watch_freed = 1;
 		return 0;
 	}
-	if (!hit.frame || !place_executed(&hit, watcher)) {
+	/* Whoever is at a handler executes it. */
+	if (!hit.frame || (read && !place_executed(&hit, watcher))) {
 		seen_count(strays);
 		return 0;
 	}
@@ -397,7 +398,7 @@ static __always_inline int watch_hit(u64 addr)
 		return 0;
 	for (u32 i = 0; i < WIRE_MAX_WATCHED; i++)
 		if (watched[i].addr == addr)
-			return place_hit(watched[i].place, watch_hit_ns);
+			return place_hit(watched[i].place, watch_hit_ns, 1);
 	return 0;
 }
 
