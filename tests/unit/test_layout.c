@@ -33,9 +33,9 @@ static void rows(void)
 /* A field that the generator forgot would be 0 instead of an offset. These alone may be. */
 static int may_be_zero(const char *name)
 {
-	static const char *const names[] = { "interp_next",    "cframe_current_frame", "frame_func",
-					     "frame_code",     "dict_values_items",    "keys_kind_general",
-					     "values_capacity" };
+	static const char *const names[] = { "interp_next",	"cframe_current_frame", "frame_func",
+					     "frame_code",	"dict_values_items",	"keys_kind_general",
+					     "values_capacity", "interp_instrumented" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(names[i], name))
