@@ -53,9 +53,9 @@ class Events:
     def __init__(self, records):
         self.header, self.events, self.summary = records[0], records[1:-1], records[-1]
 
-    def whole(self):
-        """Nothing is missing that could be."""
-        for what in 'lost', 'suppressed', 'strays', 'unsure':
+    def whole(self, disturbed=False):
+        """Nothing is missing that could be. What is traced is also read without being executed."""
+        for what in ('lost', 'suppressed', 'unsure') + (() if disturbed else ('strays',)):
             check(not self.summary[what], '%s: %d' % (what, self.summary[what]))
         check(self.summary['events'] == len(self.events), 'the summary tells of %d events, there are %d'
               % (self.summary['events'], len(self.events)))

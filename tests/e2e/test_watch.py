@@ -179,7 +179,7 @@ def thread_storm(folder, python):
     for _ in range(4):
         got, _ = count(target, 'work', [FIRST], ('call', 20, 10))
         equal(got, {FIRST: 200})
-    got, _ = count(target, 'brief', [line_of('stormed[0] += 1')], ('call', 200), names='__main__.storm.<locals>')
+    got, _ = count(target, 'brief', [line_of('stormed[0] += 1')], ('call', 200000), names='__main__.storm.<locals>')
     check(min(got.values()) > 0, 'no thread of the storm was seen')
     target.do('calm')
     target.finish()
