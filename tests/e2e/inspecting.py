@@ -53,9 +53,9 @@ class Events:
     def __init__(self, records):
         self.header, self.events, self.summary = records[0], records[1:-1], records[-1]
 
-    def whole(self, disturbed=False):
-        """Nothing is missing that could be. What is traced is also read without being executed."""
-        for what in ('lost', 'suppressed', 'unsure') + (() if disturbed else ('strays',)):
+    def whole(self):
+        """Nothing is missing that could be. Strays may be: what is traced, or closed, is also read without being executed."""
+        for what in 'lost', 'suppressed', 'unsure':
             check(not self.summary[what], '%s: %d' % (what, self.summary[what]))
         check(self.summary['events'] == len(self.events), 'the summary tells of %d events, there are %d'
               % (self.summary['events'], len(self.events)))
@@ -78,6 +78,7 @@ class Function:
     """A function of the source: its name, and of its lines what is said behind '#:'."""
 
     def __init__(self, qualname, first, last):
+        self.name = qualname.split('.')[-1]
         self.qualname = qualname
         self.first = first  # as co_firstlineno: that of the first decorator
         self.last = last
@@ -112,18 +113,18 @@ class Happened:
     """A line was entered or left."""
 
     def __init__(self, record):
-        self.what, self.qualname, self.line, self.first, self.variables = record
+        self.what, self.name, self.line, self.first, self.variables = record
 
 
 def truth(python, path, name):
-    """{co_firstlineno: [Happened]}, in order."""
+    """{(co_firstlineno, co_name): [Happened]}, in order."""
     done = subprocess.run(python.command + ['-B', RUNNER, path, name, '--truth'], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=harness.die_with_parent)
     check(done.returncode == 0, 'the twin ended with %d: %s' % (done.returncode, done.stderr.decode()[-2000:]))
     found = {}
     for line in done.stdout.splitlines():
         happened = Happened(json.loads(line))
-        found.setdefault(happened.first, []).append(happened)
+        found.setdefault((happened.first, happened.name), []).append(happened)
     return found
 
 

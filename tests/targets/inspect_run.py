@@ -3,7 +3,7 @@
     inspect_run.py MODULE.py NAME           says 'ready', and 'done' after each round; a round begins when it reads a byte
     inspect_run.py MODULE.py NAME --truth   prints a line of JSON for each thing that happens to a line of a function of it
 
-The module is imported as NAME. A line of the truth: [what, qualname, line, variables]; `what` is 'enter', or 'leave': by going
+The module is imported as NAME. A line of the truth: [what, name of the function, line, its first line, variables]; `what` is 'enter', or 'leave': by going
 on to another line, or by returning; not by an exception that leaves the frame. `variables` are the frame's, and the globals that its code
 names, in the form of the json output.
 """
@@ -17,29 +17,32 @@ CONTAINERS = (list, tuple, set, frozenset)
 DEPTH = 4
 
 
-def form(value, depth=DEPTH):
+def form(value, depth=DEPTH, above=()):
     """The value as json output shows it, where that is simple; of others the type alone."""
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == 'builtins' else kind.__module__ + '.' + kind.__qualname__
     if value is None or kind in (bool, str) or kind is int and abs(value) <= 1 << 53 or kind is float:
         return value
-    if depth == 0:
-        return {'cut': True}
     if kind is int:
         return {'type': 'int', 'repr': repr(value)}
+    if any(value is v for v in above):
+        return {'cut': True, 'again': True}
+    if depth == 0:
+        return {'cut': True}
+
+    def inside(v):
+        return form(v, depth - 1, above + (value,))
+
     if kind in CONTAINERS:
-        items = [form(v, depth - 1) for v in value]
-        return {'type': name, 'items': items, 'total': len(items)}
+        return {'type': name, 'items': [inside(v) for v in value], 'total': len(value)}
     if kind is dict:
-        return {'type': name, 'items': [[form(k, depth - 1), form(v, depth - 1)] for k, v in value.items()], 'total': len(value)}
-    if kind.__module__ == NAME and isinstance(value, object) and not isinstance(value, type):
+        return {'type': name, 'items': [[inside(k), inside(v)] for k, v in value.items()], 'total': len(value)}
+    if kind.__module__ == NAME and not isinstance(value, type):
         attrs = dict(getattr(value, '__dict__', {}))
-        for slot in getattr(kind, '__slots__', ()):
-            if hasattr(value, slot):
-                attrs[slot] = getattr(value, slot)
+        attrs.update((slot, getattr(value, slot)) for slot in getattr(kind, '__slots__', ()) if hasattr(value, slot))
         # What stands in the class is found by a dotted name too.
-        shared = {k: form(v, 0) for k, v in vars(kind).items() if isinstance(v, (int, str)) and not k.startswith('__')}
-        return {'type': name, 'attrs': {k: form(v, depth - 1) for k, v in attrs.items()}, 'class': shared}
+        shared = {k: v for k, v in vars(kind).items() if isinstance(v, (int, str)) and not k.startswith('__')}
+        return {'type': name, 'attrs': {k: inside(v) for k, v in attrs.items()}, 'class': shared}
     return {'type': name}
 
 
@@ -65,8 +68,7 @@ class Recorder:
         return found
 
     def say(self, what, frame, line):
-        self.events.append([what, getattr(frame.f_code, 'co_qualname', frame.f_code.co_name), line, frame.f_code.co_firstlineno,
-                            self.variables(frame)])
+        self.events.append([what, frame.f_code.co_name, line, frame.f_code.co_firstlineno, self.variables(frame)])
 
     def call(self, frame, event, arg):
         if frame.f_code.co_filename != self.path:
