@@ -10,12 +10,12 @@ import re
 import signal
 import struct
 import subprocess
-import threading
+import sys
 
 import cases
 import harness
 import inspecting
-from harness import Failed, Skipped, Suite, check, tool
+from harness import Skipped, Suite, check
 from inspecting import Inspection
 
 TARGET = os.path.join(harness.TARGETS, 'watched.py')
@@ -449,6 +449,26 @@ def stacks(folder, python):
     session.interrupt()
     equal(len(session.result().events[0]['stack']), 0, 'frames')
     target.finish()
+
+
+@once
+def written_as_the_schema_says(folder, python):
+    target = Watched(python)
+    files = []
+    for command in ['debug', '__main__.secret'], ['var', '__main__.decide', 'value'], ['line', '__main__.work'], [
+            'debug', '--when', 'n > 1', '--stack', '--no-redact', '__main__.work', str(FIRST)]:
+        session = Inspection(command[0], target.pid, *command[1:]).watching()
+        for what in ('secrets',), ('values',), ('call', 5):
+            target.do(*what)
+        session.interrupt()
+        session.result()
+        files.append(cases.write(folder, '%d.json' % len(files), session.stdout.text() + '\n'))
+    target.finish()
+    done = subprocess.run([sys.executable, os.path.join(harness.HERE, 'check_schema.py')] + files, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    if done.returncode == harness.SKIP:
+        raise Skipped('the module jsonschema is not installed for %s' % sys.executable)
+    check(done.returncode == 0, done.stderr.decode()[-3000:])
 
 
 @once
