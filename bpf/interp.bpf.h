@@ -61,22 +61,28 @@ static __always_inline u64 tstate_frame(const struct wire_build *b, u64 tstate)
 	return read_u64(tstate + b->tstate_frame);
 }
 
-/* bpf_loop callback: one thread state of an interpreter, or on to the next interpreter. */
-static long tstate_step(u64 i, struct tstate_walk *w)
+/* On to the next thread state of an interpreter, or to the next interpreter. 1 behind the last. */
+static __always_inline long tstate_advance(const struct wire_build *b, u64 *interp, u64 *tstate)
 {
-	if (w->tstate) {
-		if (tstate_frame(w->b, w->tstate) == w->frame) {
-			w->found = w->tstate;
-			return 1;
-		}
-		w->tstate = read_u64(w->tstate + w->b->tstate_next);
+	if (*tstate) {
+		*tstate = read_u64(*tstate + b->tstate_next);
 		return 0;
 	}
-	if (!w->interp)
+	if (!*interp)
 		return 1;
-	w->tstate = read_u64(w->interp + w->b->interp_tstate_head);
-	w->interp = read_u64(w->interp + w->b->interp_next);
+	*tstate = read_u64(*interp + b->interp_tstate_head);
+	*interp = read_u64(*interp + b->interp_next);
 	return 0;
+}
+
+/* bpf_loop callback: one thread state. */
+static long tstate_step(u64 i, struct tstate_walk *w)
+{
+	if (w->tstate && tstate_frame(w->b, w->tstate) == w->frame) {
+		w->found = w->tstate;
+		return 1;
+	}
+	return tstate_advance(w->b, &w->interp, &w->tstate);
 }
 
 /* The thread state that runs `frame`, for sites at which no register holds it (3.11 on); 0 when it was not found. */

@@ -34,8 +34,6 @@ struct mark {
 	u16 place;
 	u16 window; /* + 1: the line that it is in; 0: none that is known */
 	u32 epoch;
-	u32 tid;
-	u32 pad;
 	u64 ours_ns; /* the thread's, when the line began to be timed */
 	u64 since_ns;
 	u64 spent_ns; /* before it paused */
@@ -90,20 +88,12 @@ static __always_inline int thread_is(struct thread_walk *w, u64 tstate)
 	return 1;
 }
 
-/* bpf_loop callback: one thread state, or on to the next interpreter. */
+/* bpf_loop callback: one thread state. */
 static long thread_step(u64 i, struct thread_walk *w)
 {
-	if (w->tstate) {
-		if (thread_is(w, w->tstate))
-			return 1;
-		w->tstate = read_u64(w->tstate + w->b->tstate_next);
-		return 0;
-	}
-	if (!w->interp)
+	if (w->tstate && thread_is(w, w->tstate))
 		return 1;
-	w->tstate = read_u64(w->interp + w->b->interp_tstate_head);
-	w->interp = read_u64(w->interp + w->b->interp_next);
-	return 0;
+	return tstate_advance(w->b, &w->interp, &w->tstate);
 }
 
 /* What is known of the place that was come to. */
@@ -114,7 +104,6 @@ struct place_hit {
 	u64 ours_ns; /* of the thread, this hit included */
 	u64 tstate;
 	u32 place;
-	u32 tid;
 	u64 previous;		  /* the caller's frame */
 	u16 left, entered, ended; /* windows + 1 that are to be told of, in this order, or 0 */
 };
@@ -272,7 +261,6 @@ static __noinline int place_step(struct place_hit *hit)
 	}
 	mark->place = hit->place;
 	mark->epoch = watch_epoch;
-	mark->tid = hit->tid;
 	if (!known)
 		bpf_map_update_elem(&marks, &key, mark, BPF_ANY);
 	return 0;
@@ -355,8 +343,7 @@ static __always_inline int place_hit(u32 place, u32 cost_ns, int read)
 	struct place_hit hit = { .b = &builds[0], .place = place & (WIRE_MAX_PLACES - 1), .now = bpf_ktime_get_ns() };
 	struct watcher *watcher;
 
-	hit.tid = (u32)bpf_get_current_pid_tgid();
-	watcher = watcher_enter(hit.tid, cost_ns);
+	watcher = watcher_enter((u32)bpf_get_current_pid_tgid(), cost_ns);
 	if (!watcher) {
 		seen_count(lost);
 		return 0;

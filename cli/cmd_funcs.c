@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "diag.h"
+#include "nearest.h"
 #include "opt.h"
 #include "pattern.h"
 #include "pyobj.h"
 #include "target.h"
 
 #define NAME_COLUMN 60
-#define NEAREST 3
 
 struct config {
 	struct opt_pids pids;
@@ -31,11 +31,7 @@ struct rows {
 	const struct pattern_set *set; /* NULL: all */
 	struct row *rows;
 	size_t n, cap, seen;
-	struct {
-		unsigned distance;
-		char name[256];
-	} near[NEAREST];
-	size_t nnear;
+	struct nearest near;
 };
 
 /* Names come from the target: nothing in them reaches the terminal as a control character. */
@@ -47,23 +43,6 @@ static char *clean(char *text)
 	return text;
 }
 
-static void note_near(struct rows *rows, const struct pyfunc *f)
-{
-	unsigned distance = pattern_set__distance(rows->set, f->module, f->qualname);
-	size_t at = rows->nnear;
-
-	while (at > 0 && rows->near[at - 1].distance > distance)
-		at--;
-	if (at == NEAREST)
-		return;
-	if (rows->nnear < NEAREST)
-		rows->nnear++;
-	memmove(&rows->near[at + 1], &rows->near[at], (rows->nnear - 1 - at) * sizeof(rows->near[0]));
-	rows->near[at].distance = distance;
-	snprintf(rows->near[at].name, sizeof(rows->near[at].name), "%s.%s", f->module, f->qualname);
-	clean(rows->near[at].name);
-}
-
 static int add(const struct pyfunc *f, void *ctx)
 {
 	struct rows *rows = ctx;
@@ -72,7 +51,7 @@ static int add(const struct pyfunc *f, void *ctx)
 	rows->seen++;
 	if (rows->set && !pattern_set__match(rows->set, f->module, f->qualname)) {
 		if (!rows->n)
-			note_near(rows, f);
+			nearest__consider(&rows->near, rows->set, f->module, f->qualname);
 		return 0;
 	}
 	if (rows->n == rows->cap) {
@@ -115,8 +94,8 @@ static bool same(const struct row *a, const struct row *b)
 static int nothing_matched(const struct rows *rows, pid_t pid)
 {
 	fprintf(stderr, "pylu-bpf: none of the %zu functions of process %d matches", rows->seen, (int)pid);
-	for (size_t i = 0; i < rows->nnear; i++)
-		fprintf(stderr, "%s%s", i ? ", " : "; near it: ", rows->near[i].name);
+	for (size_t i = 0; i < rows->near.n; i++)
+		fprintf(stderr, "%s%s", i ? ", " : "; near it: ", rows->near.best[i].name);
 	fprintf(stderr, "\n");
 	return 1;
 }

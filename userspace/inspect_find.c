@@ -5,12 +5,12 @@
 
 #include "diag.h"
 #include "inspect_priv.h"
+#include "nearest.h"
 #include "pattern.h"
 #include "pycode.h"
 #include "pyobj.h"
 
 #define FOUND_MAX 8 /* are listed */
-#define NEAR_MAX 3
 
 struct found {
 	uint64_t code;
@@ -24,33 +24,8 @@ struct search {
 	struct pattern_set *set;
 	struct found found[FOUND_MAX];
 	size_t nfound;
-	struct {
-		unsigned distance;
-		char name[256];
-	} near[NEAR_MAX];
-	size_t nnear;
+	struct nearest near;
 };
-
-static void note_near(struct search *q, const struct pyfunc *f)
-{
-	unsigned distance = pattern_set__distance(q->set, f->module, f->qualname);
-	char name[sizeof(q->near[0].name)];
-	size_t at = q->nnear;
-
-	snprintf(name, sizeof(name), "%s.%s", f->module, f->qualname);
-	for (size_t i = 0; i < q->nnear; i++)
-		if (!strcmp(q->near[i].name, name))
-			return;
-	while (at > 0 && q->near[at - 1].distance > distance)
-		at--;
-	if (at == NEAR_MAX)
-		return;
-	if (q->nnear < NEAR_MAX)
-		q->nnear++;
-	memmove(&q->near[at + 1], &q->near[at], (q->nnear - 1 - at) * sizeof(q->near[0]));
-	q->near[at].distance = distance;
-	memcpy(q->near[at].name, name, sizeof(name));
-}
 
 static int on_function(const struct pyfunc *f, void *ctx)
 {
@@ -58,7 +33,7 @@ static int on_function(const struct pyfunc *f, void *ctx)
 	struct found *found = &q->found[q->nfound < FOUND_MAX ? q->nfound : 0];
 
 	if (!pattern_set__match(q->set, f->module, f->qualname)) {
-		note_near(q, f);
+		nearest__consider(&q->near, q->set, f->module, f->qualname);
 		return 0;
 	}
 	if (q->line && f->line != q->line)
@@ -80,9 +55,9 @@ static int report_none(const struct search *q, pid_t pid)
 	char near[sizeof(q->near) + 64] = "";
 	size_t used = 0;
 
-	for (size_t i = 0; i < q->nnear; i++)
+	for (size_t i = 0; i < q->near.n; i++)
 		used += (size_t)snprintf(near + used, sizeof(near) - used, "%s%s",
-					 i ? ", " : "; near it: ", q->near[i].name);
+					 i ? ", " : "; near it: ", q->near.best[i].name);
 	if (q->line)
 		return diag_error(-ENOENT, "process %d has no function '%s' that starts at line %u%s", (int)pid,
 				  q->wanted, q->line, near);

@@ -24,7 +24,6 @@ struct watch_set;
 /* An operand of the programs: a variable by its name. */
 struct inspect_operand {
 	char *name; /* owned */
-	bool found; /* among the function's variables, or a global's */
 };
 
 /* Lines that are watched together. */

@@ -26,27 +26,32 @@ static size_t window_of(const struct places_set *set, uint32_t line)
 	return 0;
 }
 
+/* A step as the programs know it. */
+static struct wire_place_step wire_step(const struct places_set *set, const struct places_step *step)
+{
+	return (struct wire_place_step){
+		.leaves = step->unsure ? 0 : (uint16_t)window_of(set, step->leaves),
+		.enters = step->unsure ? 0 : (uint16_t)window_of(set, step->enters),
+		.flags = (uint16_t)((step->pauses ? WIRE_STEP_PAUSES : 0) | (step->resumes ? WIRE_STEP_RESUMES : 0) |
+				    (step->ends ? WIRE_STEP_ENDS : 0) | (step->unsure ? WIRE_STEP_UNSURE : 0)),
+	};
+}
+
 void inspect_fill_steps(struct inspect *s, const struct inspect_group *g)
 {
+	struct places_step steps[PLACES_MAX];
 	bool live[PLACES_MAX] = { false };
 
 	for (size_t i = 0; i < g->nplaces; i++)
 		live[g->places[i]] = true;
-	for (size_t i = 0; i <= g->nplaces; i++)
-		for (size_t k = 0; k < g->nplaces; k++) {
-			int from = i ? g->places[i - 1] : -1;
-			struct places_step step = places_set__step(s->places, live, from, g->places[k]);
+	for (size_t i = 0; i <= g->nplaces; i++) {
+		int from = i ? g->places[i - 1] : -1;
 
+		places_set__steps(s->places, live, from, steps);
+		for (size_t k = 0; k < g->nplaces; k++)
 			s->skel->bss->place_steps[(size_t)(from + 1) * WIRE_MAX_PLACES + g->places[k]] =
-				(struct wire_place_step){
-					.leaves = step.unsure ? 0 : (uint16_t)window_of(s->places, step.leaves),
-					.enters = step.unsure ? 0 : (uint16_t)window_of(s->places, step.enters),
-					.flags = (uint16_t)((step.pauses ? WIRE_STEP_PAUSES : 0) |
-							    (step.resumes ? WIRE_STEP_RESUMES : 0) |
-							    (step.ends ? WIRE_STEP_ENDS : 0) |
-							    (step.unsure ? WIRE_STEP_UNSURE : 0)),
-				};
-		}
+				wire_step(s->places, &steps[g->places[k]]);
+	}
 }
 
 void inspect_set_live(struct inspect *s, bool live)

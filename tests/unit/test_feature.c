@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "golden.h"
 #include "diag.h"
 #include "insn.h"
 #include "out_doctor.h"
 
-#define GOLDEN PYLU_SOURCE_DIR "/tests/golden/"
 #define ALL_CAPS "000001ffffffffff"
 
 static char root[] = "/tmp/test_feature.XXXXXX";
@@ -539,29 +539,18 @@ static struct feature_target *a_target(void)
 static void compare_golden(const struct doctor *d, const struct doctor_format *format, const char *name)
 {
 	const struct out_options opts = { 0 };
-	char path[PATH_MAX], *got = NULL, *want = NULL;
-	size_t size = 0, len = 0;
-	FILE *f = open_memstream(&got, &size), *golden;
+	char file[64], *got = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&got, &size);
 
 	if (!f)
 		abort();
 	CHECK_EQ(format->write(d, f, &opts), 0);
 	fclose(f);
-	snprintf(path, sizeof(path), GOLDEN "%s.%s", name, format->name);
-	if (getenv("PYLU_UPDATE_GOLDEN")) {
-		golden = fopen(path, "w");
-		if (!golden || fwrite(got, 1, size, golden) != size || fclose(golden))
-			abort();
-	}
-	golden = fopen(path, "r");
-	if (CHECK(golden != NULL)) {
-		CHECK(getdelim(&want, &len, '\0', golden) > 0);
-		fclose(golden);
-		CHECK_STR_EQ(got, want);
-	}
+	snprintf(file, sizeof(file), "%s.%s", name, format->name);
+	golden_check(file, got);
 	CHECK(!strpbrk(got, "\033\x7f"));
 	free(got);
-	free(want);
 }
 
 static void test_formats(void)

@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "golden.h"
 #include "out.h"
 #include "out_util.h"
 #include "profile.h"
 
 #define DEEP 100000
-#define GOLDEN PYLU_SOURCE_DIR "/tests/golden/"
 
 /* What a hostile target can call its functions: it would steer a terminal, end a script, an attribute, a CDATA section,
  * a folded frame, reorder text, and is not UTF-8 at its end. */
@@ -146,48 +146,6 @@ static char *render(const struct out_format *format, const struct profile *p, bo
 	return text;
 }
 
-static char *read_file(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	char *text = NULL;
-	size_t size = 0;
-
-	if (!f)
-		return NULL;
-	if (getdelim(&text, &size, '\0', f) < 0) {
-		free(text);
-		text = NULL;
-	}
-	fclose(f);
-	return text;
-}
-
-static void check_golden(const char *name, const char *got)
-{
-	char path[512];
-	char *want;
-
-	snprintf(path, sizeof(path), GOLDEN "%s", name);
-	if (getenv("PYLU_UPDATE_GOLDEN")) {
-		FILE *f = fopen(path, "w");
-
-		if (CHECK(f != NULL) && f) {
-			fputs(got, f);
-			CHECK_EQ(fclose(f), 0);
-		}
-		return;
-	}
-	want = read_file(path);
-	if (!CHECK(want && !strcmp(got, want))) {
-		size_t line = 1;
-
-		for (size_t i = 0; want && got[i] && got[i] == want[i]; i++)
-			line += got[i] == '\n';
-		fprintf(stderr, "%s differs from what is written now in line %zu\n", path, line);
-	}
-	free(want);
-}
-
 /* No format may pass a control character on, in ASCII or in UTF-8's C1 range, nor bytes that are no UTF-8. */
 static void check_clean(const char *text)
 {
@@ -230,7 +188,7 @@ static void test_golden(void)
 
 		check_clean(text);
 		snprintf(name, sizeof(name), "profile.%s", out_formats[i]->name);
-		check_golden(name, part);
+		golden_check(name, part);
 		if (is_svg && getenv("PYLU_SVG")) {
 			FILE *f = fopen(getenv("PYLU_SVG"), "w");
 

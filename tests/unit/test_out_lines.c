@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "golden.h"
 #include "out.h"
 #include "out_lines.h"
 
-#define GOLDEN PYLU_SOURCE_DIR "/tests/golden/"
 #define HOSTILE "evil\033[2J\n99\x7f\xe2\x80\xae\xff"
 
 typedef int writer_fn(const void *what, FILE *f, const struct out_options *opts);
@@ -60,23 +60,6 @@ static char *render(writer_fn *write, const struct out_lines *result, bool color
 	return text;
 }
 
-static void check_golden(const char *name, const char *got)
-{
-	char want[8192] = "";
-	FILE *f;
-
-	f = fopen(name, getenv("PYLU_UPDATE_GOLDEN") ? "w" : "r");
-	if (!CHECK(f != NULL) || !f)
-		return;
-	if (getenv("PYLU_UPDATE_GOLDEN")) {
-		fputs(got, f);
-	} else {
-		want[fread(want, 1, sizeof(want) - 1, f)] = '\0';
-		CHECK_STR_EQ(got, want);
-	}
-	CHECK_EQ(fclose(f), 0);
-}
-
 static void check_clean(const char *text)
 {
 	for (const unsigned char *s = (const unsigned char *)text; *s; s++)
@@ -91,8 +74,8 @@ static void test_golden(void)
 
 	check_clean(text);
 	check_clean(json);
-	check_golden(GOLDEN "lines.text", text);
-	check_golden(GOLDEN "lines.json", json);
+	golden_check("lines.text", text);
+	golden_check("lines.json", json);
 	free(text);
 	free(json);
 }

@@ -9,11 +9,11 @@
 #include <time.h>
 
 #include "check.h"
+#include "golden.h"
 #include "out.h"
 #include "seen.h"
 #include "value.h"
 
-#define GOLDEN PYLU_SOURCE_DIR "/tests/golden/"
 #define START 1700000000123456789
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -163,40 +163,12 @@ static char *render(const struct out_seen *format, const struct seen_header *h, 
 	return text;
 }
 
-static char *read_file(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	char *text = NULL;
-	size_t size = 0;
-
-	if (!f)
-		return NULL;
-	if (getdelim(&text, &size, '\0', f) < 0) {
-		free(text);
-		text = NULL;
-	}
-	fclose(f);
-	return text;
-}
-
 static void check_golden(const char *name, const char *ending, const char *got)
 {
-	char path[512], *want;
+	char file[64];
 
-	snprintf(path, sizeof(path), GOLDEN "%s.%s", name, ending);
-	if (getenv("PYLU_UPDATE_GOLDEN")) {
-		FILE *f = fopen(path, "w");
-
-		if (CHECK(f != NULL) && f) {
-			fputs(got, f);
-			CHECK_EQ(fclose(f), 0);
-		}
-		return;
-	}
-	want = read_file(path);
-	if (!CHECK(want && !strcmp(got, want)))
-		fprintf(stderr, "%s differs from what is written now:\n%s", path, got);
-	free(want);
+	snprintf(file, sizeof(file), "%s.%s", name, ending);
+	golden_check(file, got);
 }
 
 static size_t count(const char *text, char c)

@@ -4,6 +4,7 @@
  */
 #include "check.h"
 #include "interpreters.h"
+#include "process.h"
 
 #include "diag.h"
 #include "layout.h"
@@ -18,71 +19,6 @@
 #include <unistd.h>
 
 #define FIELDS_MAX 32
-
-struct process {
-	pid_t pid;
-	int in;	   /* closing it ends the process */
-	FILE *out; /* what it says */
-};
-
-static int start(const char *python, struct process *p)
-{
-	const char *argv[INTERPRETERS_ARGS + 2] = { NULL };
-	int in[2], out[2];
-
-	argv[interpreters_command(python, argv)] = PYLU_SOURCE_DIR "/tests/targets/funcs.py";
-	if (pipe(in) || pipe(out))
-		return -errno;
-	p->pid = fork();
-	if (!p->pid) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-		execv(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	p->in = in[1];
-	p->out = fdopen(out[0], "r");
-	return p->pid < 0 || !p->out ? -ECHILD : 0;
-}
-
-static void stop(struct process *p)
-{
-	char rest[4096];
-	int status;
-
-	close(p->in);
-	/* To its end: else it would die of what it still has to say. */
-	while (fread(rest, 1, sizeof(rest), p->out) > 0)
-		;
-	fclose(p->out);
-	CHECK(waitpid(p->pid, &status, 0) == p->pid && WIFEXITED(status) && !WEXITSTATUS(status));
-}
-
-/* Splits a line at its tabs and takes the escapes back. */
-static size_t split(char *line, char **fields)
-{
-	size_t n = 0;
-	char *to = line;
-
-	line[strcspn(line, "\n")] = 0;
-	fields[n++] = line;
-	for (char *c = line; *c; c++) {
-		if (*c == '\t' && n < FIELDS_MAX) {
-			*to++ = 0;
-			fields[n++] = to;
-		} else if (*c == '\\' && c[1]) {
-			c++;
-			*to++ = *c == 't' ? '\t' : *c == 'n' ? '\n' : *c;
-		} else {
-			*to++ = *c;
-		}
-	}
-	*to = 0;
-	return n;
-}
 
 struct tally {
 	unsigned funcs, named, wrong, other_modules, other_named;
@@ -169,7 +105,7 @@ static void compare(struct process *p, struct pyobj_reader *r)
 	size_t size = 0;
 
 	while (getline(&line, &size, p->out) > 0) {
-		size_t n = split(line, fields);
+		size_t n = process_split(line, fields, FIELDS_MAX);
 
 		if (!strcmp(fields[0], "ready"))
 			break;
@@ -194,7 +130,7 @@ static void look_at(const char *python)
 	const char *why = "";
 	int c;
 
-	if (!CHECK_EQ(start(python, &p), 0))
+	if (!CHECK_EQ(process_start(python, "funcs.py", &p), 0))
 		return;
 	/* Once it speaks, it is a Python process. */
 	c = fgetc(p.out);
@@ -211,7 +147,7 @@ static void look_at(const char *python)
 	}
 	pyobj_reader__free(r);
 	target__close(t);
-	stop(&p);
+	process_stop(&p);
 }
 
 int main(void)
