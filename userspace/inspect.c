@@ -19,10 +19,8 @@
 #include "pyobj.h"
 #include "redact.h"
 #include "seen_decode.h"
-#include "session_priv.h"
 #include "source.h"
 #include "target.h"
-#include "value.h"
 #include "value_layout.h"
 #include "watch.h"
 #include "wire_build.h"
@@ -44,7 +42,7 @@ static int check_jit(const struct inspect *s)
 {
 	unsigned n, jit;
 
-	if (interps_count(s->target, &s->layout, &n, &jit) || !jit)
+	if (interps_count(s->target, s->layout, &n, &jit) || !jit)
 		return 0;
 	return diag_error(
 		-DIAG_BACKEND,
@@ -55,15 +53,14 @@ static int check_jit(const struct inspect *s)
 
 static int open_target(struct inspect *s)
 {
-	unsigned corrected;
 	int err = target__open(s->opts.pid, &s->target);
 
 	if (!err)
 		err = pyobj_reader__new(s->target, &s->reader);
 	if (err)
 		return err;
-	err = layout__of_file(s->target->elf, &s->target->version, &s->layout, &corrected);
-	if (err || !opmap__find(s->target->version.major, s->target->version.minor))
+	s->layout = pyobj_reader__layout(s->reader);
+	if (!opmap__find(s->target->version.major, s->target->version.minor))
 		return diag_error(-DIAG_UNSUPPORTED, "process %d runs Python %s, which is not known", (int)s->opts.pid,
 				  s->target->version.text);
 	return check_jit(s);
@@ -75,11 +72,11 @@ static int configure(struct inspect *s)
 	const struct opmap *opmap = opmap__find(s->target->version.major, s->target->version.minor);
 	struct pylu__bss *bss = s->skel->bss;
 	struct wire_proc *proc = &bss->procs[INSPECT_SLOT];
-	int err = wire_build__fill(&bss->builds[0], 0, &s->layout, opmap, s->target->elf);
+	int err = wire_build__fill(&bss->builds[0], 0, s->layout, opmap, s->target->elf);
 
 	if (err)
 		return err;
-	value_layout__fill(&s->layout, s->target->elf, &bss->value_layouts[0]);
+	value_layout__fill(s->layout, s->target->elf, &bss->value_layouts[0]);
 	*proc = (struct wire_proc){
 		.tgid = (uint32_t)s->opts.pid,
 		.home = INSPECT_SLOT,
@@ -213,7 +210,7 @@ int inspect__attach(struct inspect *s)
 {
 	int err;
 
-	s->header.start_ns = inspect_realtime_ns();
+	s->header.start_ns = realtime_ns();
 	s->live_ns = s->last_check_ns = monotonic_ns();
 	err = s->handlers ? inspect_handlers_attach(s) : inspect_turn_begin(s, 0);
 	diag_debug("attached in %.2f ms", (double)(monotonic_ns() - s->live_ns) / 1e6);

@@ -4,25 +4,15 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cond.h"
 #include "diag.h"
 #include "inspect_priv.h"
 #include "pyobj.h"
 #include "seen_decode.h"
-#include "session_priv.h"
 #include "source.h"
 #include "target.h"
 #include "value.h"
-
-uint64_t inspect_realtime_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
 
 static const char *operand_name(uint16_t index, void *ctx)
 {
@@ -39,7 +29,7 @@ static int open_decoder(struct inspect *s, struct inspect_process *process, stru
 		.interp_id = -1,
 		.limits = &s->skel->bss->seen_config.limits,
 		.redact = s->redact,
-		.realtime_ns = (int64_t)(inspect_realtime_ns() - monotonic_ns()),
+		.realtime_ns = (int64_t)(realtime_ns() - monotonic_ns()),
 		.operand_name = operand_name,
 		.ctx = s,
 	};

@@ -63,7 +63,7 @@ int inspect_handlers_find(struct inspect *s)
 	s->handlers = calloc(1, sizeof(*s->handlers));
 	if (!s->handlers)
 		return diag_error(-ENOMEM, "out of memory");
-	return site_set__find_handlers(s->target->elf, &s->layout, opmap, ops, n, s->handlers);
+	return site_set__find_handlers(s->target->elf, s->layout, opmap, ops, n, s->handlers);
 }
 
 int inspect_handlers_measure(struct inspect *s)

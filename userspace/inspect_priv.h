@@ -2,12 +2,13 @@
 #ifndef PYLU_INSPECT_PRIV_H
 #define PYLU_INSPECT_PRIV_H
 
+#include "clock_ns.h"
 #include "inspect.h"
-#include "layout.h"
 #include "places.h"
 #include "skel.h"
 
 struct cond;
+struct layout;
 struct pycode;
 struct pyobj_reader;
 struct redact;
@@ -45,7 +46,7 @@ struct inspect {
 	struct inspect_options opts;
 	struct target *target; /* owned, as all below */
 	struct pyobj_reader *reader;
-	struct layout layout;
+	const struct layout *layout; /* the reader's */
 	struct redact *redact;
 	struct cond *cond;
 	struct pylu *skel;
@@ -117,7 +118,6 @@ void inspect_set_live(struct inspect *s, bool live);
 /* inspect_event.c: one event, out of the ring buffer. 0, or a code that was reported. */
 int inspect_event(struct inspect *s, const struct wire_event_seen *record);
 void inspect_events_free(struct inspect *s);
-uint64_t inspect_realtime_ns(void);
 
 /* inspect_turn.c: the watchpoints, by turns where there are more than four. 0, or a code that was reported. */
 int inspect_turn_begin(struct inspect *s, size_t group);

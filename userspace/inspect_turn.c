@@ -10,7 +10,6 @@
 
 #include "diag.h"
 #include "inspect_priv.h"
-#include "session_priv.h"
 #include "watch.h"
 
 #define TURN_MIN_NS 50000000ULL

@@ -31,6 +31,13 @@ static const struct {
 	{ ".svg", &out_svg },
 };
 
+bool text_ends(const char *text, const char *ending)
+{
+	size_t len = strlen(text), n = strlen(ending);
+
+	return len >= n && !strcmp(text + len - n, ending);
+}
+
 const struct out_format *out__find(const char *name)
 {
 	for (size_t i = 0; out_formats[i]; i++) {
@@ -42,14 +49,9 @@ const struct out_format *out__find(const char *name)
 
 const struct out_format *out__for_path(const char *path)
 {
-	size_t len = strlen(path);
-
-	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
-		size_t n = strlen(endings[i].ending);
-
-		if (len >= n && !strcmp(path + len - n, endings[i].ending))
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+		if (text_ends(path, endings[i].ending))
 			return endings[i].format;
-	}
 	return NULL;
 }
 

@@ -1,6 +1,7 @@
 /* out_seen: finds a format of events, and owns the words that they share. Each format is in a file of its own. */
 #include <string.h>
 
+#include "out_util.h"
 #include "seen.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -38,13 +39,8 @@ const struct out_seen *out_seen__find(const char *name)
 
 const struct out_seen *out_seen__for_path(const char *path)
 {
-	size_t len = strlen(path);
-
-	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
-		size_t n = strlen(endings[i].ending);
-
-		if (len >= n && !strcmp(path + len - n, endings[i].ending))
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+		if (text_ends(path, endings[i].ending))
 			return endings[i].format;
-	}
 	return NULL;
 }

@@ -46,6 +46,7 @@ size_t shown_columns(const char *text);
 /* A malloc'ed copy that is valid UTF-8 and otherwise unchanged, controls included; NULL when memory runs out. */
 char *utf8_copy(const char *text);
 
+bool text_ends(const char *text, const char *ending);
 /* NULL as "". */
 const char *text_or_empty(const char *text);
 /* RFC 3339 in UTC with milliseconds. */

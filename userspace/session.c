@@ -19,14 +19,6 @@
 #define CHECK_NS 100000000ULL		  /* how often we look whether the targets live */
 #define FRAMES_HIGH (WIRE_MAX_FRAMES / 2) /* entries in the frames map from which ended frames leave it at once */
 
-uint64_t monotonic_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
-
 static int on_event(void *ctx, void *data, size_t size)
 {
 	struct session *s = ctx;

@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "clock_ns.h"
 #include "cost.h"
 #include "layout.h"
 #include "session.h"
@@ -198,8 +199,5 @@ void session_on_interp(struct session *s, const struct wire_event_proc *event);
 int session_prove_begin(struct session *s, size_t build, const struct elf_file *elf, pid_t pid, uint32_t *slot,
 			const char **why);
 int session_prove_end(struct session *s, size_t build, uint32_t slot, struct profile **out);
-
-/* session.c */
-uint64_t monotonic_ns(void);
 
 #endif

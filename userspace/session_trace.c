@@ -30,14 +30,6 @@ static const char *operand_name(uint16_t index, void *ctx)
 	return t->ncond ? t->cond_names[index % t->ncond] : NULL;
 }
 
-static int64_t realtime_offset(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec - (int64_t)monotonic_ns();
-}
-
 struct seen_decoder *session_trace_decoder(struct session *s, struct session_proc *proc)
 {
 	struct seen_source source = {
@@ -308,7 +300,7 @@ int session_trace_new(struct session *s)
 
 void session_trace_begin(struct session *s)
 {
-	s->trace->realtime_ns = realtime_offset();
+	s->trace->realtime_ns = (int64_t)(realtime_ns() - monotonic_ns());
 	__atomic_store_n(&s->skel->bss->tracing, WIRE_TRACING_CALLS, __ATOMIC_RELAXED);
 }
 
