@@ -127,7 +127,7 @@ static inline void live_attrs(struct live *l, uint64_t obj, const struct pyobj_t
 {
 	const struct layout *lay = l->r->lay;
 	uint64_t dict = 0, values = 0;
-	int64_t offset = type->dictoffset;
+	uint64_t offset = (uint64_t)type->dictoffset; /* what is damaged may overflow: without a sign that is no error */
 
 	if (lay->managed_dict != OFF_NONE && type->flags & TPFLAGS_MANAGED_DICT) {
 		live_copy(l, obj - LIVE_BEFORE, LIVE_BEFORE);
@@ -143,13 +143,13 @@ static inline void live_attrs(struct live *l, uint64_t obj, const struct pyobj_t
 		if (values && lay->managed_values_bias != OFF_NONE)
 			return;
 	} else if (offset) {
-		int64_t items = (int64_t)live_u64(l, obj + (uint64_t)lay->ob_size);
+		uint64_t items = live_u64(l, obj + (uint64_t)lay->ob_size);
 
-		items = items < 0 ? -items : items;
-		if (offset < 0)
-			offset += (type->basicsize + items * type->itemsize + 7) & ~7LL;
-		live_copy(l, obj + (uint64_t)offset, 8);
-		dict = live_u64(l, obj + (uint64_t)offset);
+		items = (int64_t)items < 0 ? -items : items;
+		if (type->dictoffset < 0)
+			offset += ((uint64_t)type->basicsize + items * (uint64_t)type->itemsize + 7) & ~7ULL;
+		live_copy(l, obj + offset, 8);
+		dict = live_u64(l, obj + offset);
 	}
 	if (dict)
 		live_dict(l, dict, level);
