@@ -37,9 +37,12 @@
 #define POLL_FIRST_NS 500000ULL
 
 enum life { OFF, STARTING, ON, ENDING };
+enum work { IDLE, BUSY, AWAY };
 
 static struct {
 	_Atomic uint32_t life;
+	_Atomic uint32_t
+		work; /* the thread makes it BUSY to do something, a fork makes it AWAY: then there is no thread */
 	_Atomic uint32_t generation; /* of the thread that may work: one that finds another number is a leftover */
 	_Atomic uint32_t ended;	     /* becomes 1, and is woken, when the thread is about to return */
 	_Atomic uint32_t set_up;     /* becomes 1, and is woken, when `ring` and the hooks are there */
@@ -237,25 +240,43 @@ static void tick(void)
 	journal__flush();
 }
 
-/* Answers requests until the agent ends, or this process is no longer the one that it was. */
+/* One thing that has to be done, if there is any. False: there is nothing, or the thread has to go. */
+static bool work(uint32_t generation, uint64_t *deadline)
+{
+	uint32_t idle = IDLE;
+	bool more = false;
+
+	if (!atomic_compare_exchange_strong(&agent.work, &idle, BUSY))
+		return false;
+	*deadline = patch_next_deadline();
+	if (agent__now_ns() >= *deadline) {
+		tick();
+		more = true;
+	} else if (atomic_exchange(&agent.renew, 0) && !ring__is_reachable(atomic_load(&agent.ring))) {
+		agent.leaving = open_ring(RING_READY, "") != 0;
+		more = true;
+	} else {
+		more = serve_one(atomic_load(&agent.ring), generation);
+	}
+	if (atomic_load(&agent.generation) == generation)
+		atomic_store(&agent.work, IDLE);
+	return more;
+}
+
+/* Whether the thread has something to wait for; not when it ends, goes away for a fork, or is the leftover of an earlier life. */
+static bool stays(uint32_t generation)
+{
+	return atomic_load(&agent.generation) == generation && !agent.leaving && atomic_load(&agent.life) == ON &&
+	       atomic_load(&agent.work) != AWAY;
+}
+
 static void serve(uint32_t generation)
 {
-	while (!agent.leaving && atomic_load(&agent.life) == ON && atomic_load(&agent.generation) == generation) {
-		struct ring *ring = atomic_load(&agent.ring);
-		uint64_t deadline = patch_next_deadline();
+	uint64_t deadline = UINT64_MAX;
 
-		if (agent__now_ns() >= deadline) {
-			tick();
-			continue;
-		}
-		if (atomic_exchange(&agent.renew, 0) && !ring__is_reachable(ring)) {
-			if (open_ring(RING_READY, ""))
-				return;
-			continue;
-		}
-		if (!serve_one(ring, generation))
-			ring__wait(ring, deadline);
-	}
+	while (stays(generation))
+		if (!work(generation, &deadline) && stays(generation))
+			ring__wait(atomic_load(&agent.ring), deadline);
 }
 
 void agent__leave(void)
@@ -289,6 +310,7 @@ static void become_child(void)
 	struct ring *inherited = atomic_exchange(&agent.ring, NULL);
 
 	atomic_store(&agent.users, 0);
+	atomic_store(&agent.work, IDLE);
 	atomic_store(&wants_gil, 0);
 	atomic_store(&asked, 0);
 	if (inherited)
@@ -297,7 +319,79 @@ static void become_child(void)
 	patch_after_fork();
 }
 
-static PyObject *after_fork(PyObject *self, PyObject *unused)
+/* The end of the thread, which whoever has called agent__stop waits for; one that ends by itself is waited for by nobody. */
+static void *end(uint32_t generation)
+{
+	uint32_t life = ON;
+
+	if (atomic_load(&agent.generation) != generation || atomic_load(&agent.work) == AWAY)
+		return NULL;
+	close_ring();
+	if (atomic_compare_exchange_strong(&agent.life, &life, OFF))
+		pthread_detach(pthread_self());
+	else
+		word__set(&agent.ended, 1);
+	return NULL;
+}
+
+static void introduce(void)
+{
+	atomic_store(&agent.thread, pthread_self());
+	prctl(PR_SET_NAME, "pylu-agent");
+}
+
+static void *run_set_up(void *arg)
+{
+	uint32_t generation = (uint32_t)(uintptr_t)arg;
+
+	introduce();
+	serve(generation);
+	return end(generation);
+}
+
+/* The thread that went away for a fork comes back. */
+static int come_back(void *unused)
+{
+	pthread_t thread;
+
+	(void)unused;
+	if (atomic_load(&agent.work) != AWAY || agent.pid != getpid())
+		return 0;
+	atomic_store(&agent.work, IDLE);
+	if (agent__thread(&thread, run_set_up, (void *)(uintptr_t)atomic_load(&agent.generation))) {
+		close_ring();
+		atomic_store(&agent.life, OFF);
+	}
+	return 0;
+}
+
+/* An idle agent has no thread during a fork: from 3.12 on Python warns of forks in processes of more than one thread, which this would be without
+ * us. And what it shares with the rest is whole in the child. The ring stays, requests wait in it. */
+static PyObject *before_fork(PyObject *self, PyObject *unused)
+{
+	uint32_t idle = IDLE;
+
+	(void)self;
+	(void)unused;
+	if (agent__is_running() && !agent_is_self() && atomic_compare_exchange_strong(&agent.work, &idle, AWAY)) {
+		agent_wake();
+		pthread_join(atomic_load(&agent.thread), NULL); /* it needs no GIL for that */
+		atomic_store(&agent.thread, 0);
+	}
+	return py__new_ref(py.none);
+}
+
+/* 3.13 counts threads after this, so that the main thread must first be back in its code. */
+static PyObject *after_fork_in_parent(PyObject *self, PyObject *unused)
+{
+	(void)self;
+	(void)unused;
+	if (getpid() != (pid_t)syscall(SYS_gettid) || py.Py_AddPendingCall(come_back, NULL))
+		come_back(NULL);
+	return py__new_ref(py.none);
+}
+
+static PyObject *after_fork_in_child(PyObject *self, PyObject *unused)
 {
 	uint32_t life = atomic_load(&agent.life);
 	bool by_agent = agent_is_self();
@@ -314,35 +408,44 @@ static PyObject *after_fork(PyObject *self, PyObject *unused)
 	return py__new_ref(py.none);
 }
 
-/* module.function(*args, **{name: callback}), or with the callback alone where there is no name. */
-static bool register_one(const char *module_name, const char *function_name, const char *name, PyMethodDef *callback)
-{
-	PyObject *module = py.PyImport_ImportModule(module_name);
-	PyObject *function = module ? py.PyObject_GetAttrString(module, function_name) : NULL;
-	PyObject *object = function ? py.PyCFunction_NewEx(callback, NULL, NULL) : NULL;
-	PyObject *args = object ? (name ? py.PyTuple_New(0) : py.PyTuple_Pack(1, object)) : NULL;
-	PyObject *kwargs = args && name ? py.Py_BuildValue("{sO}", name, object) : NULL;
-	PyObject *result = args && (kwargs || !name) ? py.PyObject_Call(function, args, kwargs) : NULL;
-	bool ok = result;
-
-	py.Py_DecRef(result);
-	py.Py_DecRef(kwargs);
-	py.Py_DecRef(args);
-	py.Py_DecRef(object);
-	py.Py_DecRef(function);
-	py.Py_DecRef(module);
-	return ok;
-}
-
+/* atexit.register(at_exit), os.register_at_fork(before=..., after_in_parent=..., after_in_child=...) */
 static bool hook(void)
 {
-	static PyMethodDef exit_method = { "pylu_agent_exit", at_exit, METH_NOARGS, NULL };
-	static PyMethodDef fork_method = { "pylu_agent_fork", after_fork, METH_NOARGS, NULL };
+	static PyMethodDef methods[] = {
+		{ "pylu_agent_exit", at_exit, METH_NOARGS, NULL },
+		{ "pylu_agent_before_fork", before_fork, METH_NOARGS, NULL },
+		{ "pylu_agent_after_fork_in_parent", after_fork_in_parent, METH_NOARGS, NULL },
+		{ "pylu_agent_after_fork_in_child", after_fork_in_child, METH_NOARGS, NULL },
+	};
+	PyObject *hooks[4] = { NULL }, *exit_result = NULL, *kwargs, *function, *args, *fork_result;
+	PyObject *atexit = py.PyImport_ImportModule("atexit");
+	/* What os is made of, and built in: nothing is imported from files in a thread of ours. */
+	PyObject *posix = atexit ? py.PyImport_ImportModule("posix") : NULL;
+	bool ok = posix;
 
-	/* posix is what os is made of, and built in: nothing is imported from files in a thread of ours. */
-	agent.hooked = agent.hooked || (register_one("posix", "register_at_fork", "after_in_child", &fork_method) &&
-					register_one("atexit", "register", NULL, &exit_method));
-	return agent.hooked;
+	for (int i = 0; i < 4 && ok; i++) {
+		hooks[i] = py.PyCFunction_NewEx(&methods[i], NULL, NULL);
+		ok = hooks[i];
+	}
+	function = ok ? py.PyObject_GetAttrString(posix, "register_at_fork") : NULL;
+	args = function ? py.PyTuple_New(0) : NULL;
+	kwargs = args ? py.Py_BuildValue("{sOsOsO}", "before", hooks[1], "after_in_parent", hooks[2], "after_in_child",
+					 hooks[3])
+		      : NULL;
+	fork_result = kwargs ? py.PyObject_Call(function, args, kwargs) : NULL;
+	if (fork_result)
+		exit_result = py.PyObject_CallMethod(atexit, "register", "O", hooks[0]);
+	ok = exit_result;
+	py.Py_DecRef(exit_result);
+	py.Py_DecRef(fork_result);
+	py.Py_DecRef(kwargs);
+	py.Py_DecRef(args);
+	py.Py_DecRef(function);
+	for (int i = 0; i < 4; i++)
+		py.Py_DecRef(hooks[i]);
+	py.Py_DecRef(posix);
+	py.Py_DecRef(atexit);
+	return ok;
 }
 
 static void learn(void)
@@ -372,8 +475,9 @@ static bool set_up(void)
 		become_child();
 	agent.pid = getpid();
 	learn();
-	if (!hook())
+	if (!agent.hooked && !hook())
 		return false;
+	agent.hooked = true;
 	err = open_ring(RING_READY, "");
 	if (err) {
 		py.PyErr_Format(py.PyExc_RuntimeError, "the agent's shared memory could not be made: %s",
@@ -384,41 +488,12 @@ static bool set_up(void)
 	return true;
 }
 
-/* The end of the thread, which whoever has called agent__stop waits for; one that ends by itself is waited for by nobody. */
-static void *end(uint32_t generation)
-{
-	uint32_t life = ON;
-
-	if (atomic_load(&agent.generation) != generation)
-		return NULL;
-	close_ring();
-	if (atomic_compare_exchange_strong(&agent.life, &life, OFF))
-		pthread_detach(pthread_self());
-	else
-		word__set(&agent.ended, 1);
-	return NULL;
-}
-
-static void introduce(void)
-{
-	atomic_store(&agent.thread, pthread_self());
-	prctl(PR_SET_NAME, "pylu-agent");
-}
-
-static void *run_set_up(void *arg)
-{
-	uint32_t generation = (uint32_t)(uintptr_t)arg;
-
-	introduce();
-	serve(generation);
-	return end(generation);
-}
-
 /* A new life: whatever thread of an earlier one is left may do nothing more. */
 static uint32_t begin(void)
 {
 	atomic_store(&agent.ended, 0);
 	atomic_store(&agent.renew, 0);
+	atomic_store(&agent.work, IDLE);
 	agent.leaving = false;
 	return atomic_fetch_add(&agent.generation, 1) + 1;
 }
@@ -556,6 +631,12 @@ bool agent__stop(void)
 		atomic_compare_exchange_strong(&agent.life, &life, ENDING);
 	if (atomic_load(&agent.life) != ENDING)
 		return true;
+	if (atomic_load(&agent.work) == AWAY) {
+		close_ring();
+		atomic_store(&agent.work, IDLE);
+		atomic_store(&agent.life, OFF);
+		return true;
+	}
 	agent_wake();
 	self = py.PyEval_SaveThread();
 	word__wait(&agent.ended, 0, agent__now_ns() + JOIN_MS * MS);
