@@ -50,7 +50,7 @@ static struct {
 	_Atomic uint32_t renew;	     /* look whether the ring can still be found */
 	_Atomic(struct ring *) ring;
 	pid_t pid;
-	_Atomic pthread_t thread; /* written by itself, first of all */
+	_Atomic pthread_t thread; /* written by itself, first of all, and by whoever makes it with the GIL held */
 	bool hooked;		  /* this interpreter has our functions in atexit and register_at_fork */
 	bool leaving;
 	struct agent_facts facts;
@@ -197,12 +197,18 @@ static int stand_aside(void *unused)
 	return 0;
 }
 
+/* Has the main thread's eval loop call the function when it can. 3.8 prints an error on stderr where it does not take it because the program ends. */
+static bool ask_main(int (*call)(void *))
+{
+	return py__version() > VERSION_FIRST && !py.Py_AddPendingCall(call, NULL);
+}
+
 PyGILState_STATE agent__take_gil(void)
 {
 	PyGILState_STATE gil;
 
 	atomic_store(&wants_gil, 1);
-	if (!atomic_exchange(&asked, 1) && py.Py_AddPendingCall(stand_aside, NULL))
+	if (!atomic_exchange(&asked, 1) && !ask_main(stand_aside))
 		atomic_store(&asked, 0);
 	gil = py.PyGILState_Ensure();
 	word__set(&wants_gil, 0);
@@ -322,9 +328,9 @@ static void become_child(void)
 /* The end of the thread, which whoever has called agent__stop waits for; one that ends by itself is waited for by nobody. */
 static void *end(uint32_t generation)
 {
-	uint32_t life = ON;
+	uint32_t life = ON, idle = IDLE;
 
-	if (atomic_load(&agent.generation) != generation || atomic_load(&agent.work) == AWAY)
+	if (atomic_load(&agent.generation) != generation || !atomic_compare_exchange_strong(&agent.work, &idle, BUSY))
 		return NULL;
 	close_ring();
 	if (atomic_compare_exchange_strong(&agent.life, &life, OFF))
@@ -358,10 +364,12 @@ static int come_back(void *unused)
 	if (atomic_load(&agent.work) != AWAY || agent.pid != getpid())
 		return 0;
 	atomic_store(&agent.work, IDLE);
-	if (agent__thread(&thread, run_set_up, (void *)(uintptr_t)atomic_load(&agent.generation))) {
-		close_ring();
-		atomic_store(&agent.life, OFF);
+	if (!agent__thread(&thread, run_set_up, (void *)(uintptr_t)atomic_load(&agent.generation))) {
+		atomic_store(&agent.thread, thread);
+		return 0;
 	}
+	close_ring();
+	atomic_store(&agent.life, OFF);
 	return 0;
 }
 
@@ -386,7 +394,7 @@ static PyObject *after_fork_in_parent(PyObject *self, PyObject *unused)
 {
 	(void)self;
 	(void)unused;
-	if (getpid() != (pid_t)syscall(SYS_gettid) || py.Py_AddPendingCall(come_back, NULL))
+	if (getpid() != (pid_t)syscall(SYS_gettid) || !ask_main(come_back))
 		come_back(NULL);
 	return py__new_ref(py.none);
 }
@@ -514,7 +522,9 @@ bool agent__start(void)
 	}
 	atomic_store(&agent.life, ON);
 	failed = agent__thread(&thread, run_set_up, (void *)(uintptr_t)generation);
-	if (failed) {
+	if (!failed) {
+		atomic_store(&agent.thread, thread);
+	} else {
 		close_ring();
 		atomic_store(&agent.life, OFF);
 		py.PyErr_Format(py.PyExc_RuntimeError, "the agent's thread could not be started: %s", strerror(failed));
@@ -557,7 +567,7 @@ static bool get_set_up(char *why, size_t size)
 	char *text;
 	bool ok;
 
-	if (!py.Py_AddPendingCall(set_up_by_main, NULL))
+	if (ask_main(set_up_by_main))
 		word__wait(&agent.set_up, 0, agent__now_ns() + BY_MAIN_MS * MS);
 	if (atomic_load(&agent.set_up))
 		return true;
