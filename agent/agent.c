@@ -34,6 +34,7 @@
 #define JOIN_MS 5000   /* how long an exiting program waits for a request to end */
 #define BY_MAIN_MS 100 /* how long the main thread may take before the agent's thread sets up by itself */
 #define HAND_OVER_MS 5 /* how long the main thread stands aside */
+#define GONE_TRIES 1000
 #define POLL_FIRST_NS 500000ULL
 
 enum life { OFF, STARTING, ON, ENDING };
@@ -50,6 +51,7 @@ static struct {
 	_Atomic uint32_t renew;	     /* look whether the ring can still be found */
 	_Atomic(struct ring *) ring;
 	pid_t pid;
+	_Atomic int tid;	  /* written by itself */
 	_Atomic pthread_t thread; /* written by itself, first of all, and by whoever makes it with the GIL held */
 	bool hooked;		  /* this interpreter has our functions in atexit and register_at_fork */
 	bool leaving;
@@ -343,6 +345,7 @@ static void *end(uint32_t generation)
 static void introduce(void)
 {
 	atomic_store(&agent.thread, pthread_self());
+	atomic_store(&agent.tid, (int)syscall(SYS_gettid));
 	prctl(PR_SET_NAME, "pylu-agent");
 }
 
@@ -385,6 +388,9 @@ static PyObject *before_fork(PyObject *self, PyObject *unused)
 		agent_wake();
 		pthread_join(atomic_load(&agent.thread), NULL); /* it needs no GIL for that */
 		atomic_store(&agent.thread, 0);
+		/* The kernel lets the C library know some instructions before it takes the thread off its count. */
+		for (int i = 0; i < GONE_TRIES && !syscall(SYS_tgkill, getpid(), atomic_load(&agent.tid), 0); i++)
+			sched_yield();
 	}
 	return py__new_ref(py.none);
 }
