@@ -518,6 +518,13 @@ bool agent__start(void)
 	pthread_t thread;
 	int failed;
 
+	if (agent.pid && agent.pid != getpid()) {
+		/* A fork of which Python knew nothing. */
+		atomic_store(&agent.life, OFF);
+	} else if (atomic_load(&agent.life) == ENDING && !agent__stop()) {
+		py.PyErr_Format(py.PyExc_RuntimeError, "the agent is ending, with a request that does not end");
+		return false;
+	}
 	if (!atomic_compare_exchange_strong(&agent.life, &life, STARTING))
 		return life == STARTING ? set_up() : true; /* STARTING: the thread is on its way */
 	atomic_store(&agent.set_up, 0);
