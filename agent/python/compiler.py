@@ -238,23 +238,27 @@ class Placeholders:
         self.names, self.future_annotations, self.put = names, future_annotations, []
         self.kept = set()  # of the names, those of which a use can be no constant
 
-    def visit(self, node, cls):
+    def visit(self, node, cls, truth):
         for field in node._fields:
             if self.future_annotations and field in ('annotation', 'returns'):
                 continue  # becomes a text
             value = getattr(node, field, None)
             inside = node.name if isinstance(node, _ast.ClassDef) and field == 'body' else cls
+            # Where the compiler, knowing a constant, would leave out what depends on whether it is true.
+            asked = (field in ('test', 'ifs', 'guard') or isinstance(node, _ast.BoolOp) or
+                     isinstance(node, _ast.UnaryOp) and isinstance(node.op, _ast.Not) or
+                     truth and isinstance(node, (_ast.IfExp, _ast.NamedExpr)))
             if isinstance(value, _ast.AST):
-                setattr(node, field, self.one(value, inside, field == 'cls'))
+                setattr(node, field, self.one(value, inside, field == 'cls', asked))
             elif isinstance(value, list):
-                value[:] = [self.one(v, inside, False) if isinstance(v, _ast.AST) else v for v in value]
+                value[:] = [self.one(v, inside, False, asked) if isinstance(v, _ast.AST) else v for v in value]
 
-    def one(self, node, cls, pattern):
+    def one(self, node, cls, pattern=False, truth=False):
         if not isinstance(node, _ast.Name):
             if pattern:  # case NAME.x(): must remain names
                 self.kept |= names_used([node], cls) & self.names
                 return node
-            self.visit(node, cls)
+            self.visit(node, cls, truth)
             return node
         name = mangled(node.id, cls)
         if name not in self.names or not isinstance(node.ctx, _ast.Load):
@@ -263,7 +267,12 @@ class Placeholders:
             self.kept.add(name)
             return node
         self.put.append('%sname:%s:%d' % (MARK, name, len(self.put)))
-        return placed(_ast.Constant(value=self.put[-1], kind=None), node)
+        hole = placed(_ast.Constant(value=self.put[-1], kind=None), node)
+        if truth:
+            hidden = statements('[0][0]', node)[0].value
+            hidden.value.elts[0] = hole
+            return hidden
+        return hole
 
 
 def placed(node, like):
@@ -281,18 +290,13 @@ def statements(text, like):
 
 def copied(node):
     """The tree once more: compiling may change it, and so do we."""
-    new = type(node)()
-    for field in node._fields:
-        value = getattr(node, field, None)
+    parts = {name: getattr(node, name) for name in node._fields + node._attributes if hasattr(node, name)}
+    for name, value in parts.items():
         if isinstance(value, _ast.AST):
-            value = copied(value)
+            parts[name] = copied(value)
         elif isinstance(value, list):
-            value = [copied(v) if isinstance(v, _ast.AST) else v for v in value]
-        setattr(new, field, value)
-    for name in node._attributes:
-        if hasattr(node, name):
-            setattr(new, name, getattr(node, name))
-    return new
+            parts[name] = [copied(v) if isinstance(v, _ast.AST) else v for v in value]
+    return type(node)(**parts)
 
 
 def string(node):
@@ -614,11 +618,21 @@ class Source:
         for index, change in enumerate(self.changes):
             if change.kind == 'redefine' and (change.module != self.home or not change.same_place() or change.name in self.bound):
                 self.own[change.name] = index
-        self.check_globals()
+        self.check_names()
 
-    def check_globals(self):
+    def check_names(self):
+        """What would mean something else in a function than at a file's top level."""
         for node in walk(*(self.body + [c.node for c in self.changes if c.node])):
-            if isinstance(node, _ast.Global):
+            if isinstance(node, _ast.ClassDef):
+                bound, before = {n for each in walk_scope(node.body) for n in names_bound(each)}, set()
+                for statement in node.body:
+                    scope = list(walk_scope([statement]))
+                    for name in sorted({n.id for n in scope if isinstance(n, _ast.Name) and isinstance(n.ctx, _ast.Load)}):
+                        if name in bound & self.bound and name not in before:
+                            raise Refused("%s:%d: in the class '%s', '%s' is first the one of %s and then the class's own: give one of "
+                                          'them another name' % (self.path, statement.lineno, node.name, name, self.path), 'source')
+                    before.update(n for each in scope for n in names_bound(each))
+            elif isinstance(node, _ast.Global):
                 for name in node.names:
                     if name in self.bound:
                         raise Refused("%s:%d: 'global %s' would mean the target module's, and %s has a '%s' of its own: keep it in an "
@@ -758,7 +772,8 @@ class Maker:
         change.args = sorted(args | cells)
         change.need = sorted(args | cells | {h.split(':')[2] for h in holes})
         self.check_new(code, gained, [n for n in change.free if n not in free])
-        change.gate = self.stub('return %r(*_pylu_a, **_pylu_k)' % (MARK + 'gate'), '*_pylu_a, **_pylu_k', code)
+        change.gate = self.stub('return %r(*_pylu_a, **_pylu_k)' % (MARK + 'gate'), '*_pylu_a, **_pylu_k',
+                                change.resolved.get('flags', 0))
 
     def check_around(self, around, visible):
         """Defaults are evaluated anew, and not inside the function that the original was made in."""
@@ -778,7 +793,7 @@ class Maker:
         node = copied(change.node)
         node.decorator_list, node.name = [], NEW
         holes = Placeholders(constants, source.future_annotations)
-        node.body = [holes.one(n, change.cls, False) for n in node.body]
+        node.body = [holes.one(n, change.cls) for n in node.body]
         first = 1 if is_docstring(node.body[0]) and is_docstring(change.node.body[0]) else 0
         rest = node.body[first:]
         # A dead read: the compiler counts it, and it leaves no trace.
@@ -810,15 +825,15 @@ class Maker:
             return now | was & ITERABLE_COROUTINE if now & was & GENERATOR else now
         return flags
 
-    def stub(self, text, args, code):
-        """The code of a function that has no use of its free variables: those of the target. Of `code`'s kind where that is
-        no more than a flag."""
+    def stub(self, text, args, kind):
+        """The code of a function that has no use of its free variables: those of the target. Of the kind of a function with the
+        flags `kind` where that is no more than a flag."""
         change = self.change
         start = 'async def' if text.startswith('return await') else 'def'
         module = self.source.compile(statements('%s %s(%s): %s' % (start, NEW, args, text), change.node))
         found = {}
         renamed(module, [(NEW, self.old_qualname())], {NEW: (self.old_name(), None)}, found)
-        flags = found[NEW].co_flags | code.co_flags & (NESTED | METHOD | (KINDS | ITERABLE_COROUTINE if sys.version_info >= (3, 11) else 0))
+        flags = found[NEW].co_flags | kind & (NESTED | METHOD | (KINDS | ITERABLE_COROUTINE if sys.version_info >= (3, 11) else 0))
         return found[NEW].replace(co_freevars=change.free, co_flags=flags)
 
     def check_new(self, code, gained, lost):
@@ -856,7 +871,7 @@ class Maker:
                 raise Refused("%s:%d: '%s' needs a variable that the original has not, which before Python 3.11 cannot be in an "
                               'asynchronous generator' % (self.source.path, self.change.line, self.change.name))
             form = 'return await %s' if code.co_flags & COROUTINE else 'return (yield from %s)' if code.co_flags & GENERATOR else form
-        return self.stub(form % call, ', '.join(taken + ['**' + n for n in stars]), code)
+        return self.stub(form % call, ', '.join(taken + ['**' + n for n in stars]), code.co_flags)
 
     def check_signature(self, code, where):
         change = self.change
