@@ -147,7 +147,9 @@ def apply(modules, blob, counts=None):
                                       tuple(cells[n] for n in code.co_freevars))
             impl.__kwdefaults__ = made.__kwdefaults__
             code = filled(change['trampoline'], {'\0impl': impl})
-        function.__code__ = code
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of a change of kind that was forced
+            function.__code__ = code
         function.__defaults__, function.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
         function.__doc__ = made.__doc__
         if NEWER >= (3, 14):
