@@ -23,7 +23,7 @@ SOURCE_MAX = 4 << 20
 CHANGES_MAX = 4096
 ORIGINAL_MAX, ORIGINALS_MAX = 128 << 10, 4 << 20  # characters
 NEW = '_pylu_new'  # names of our own in what is compiled; one underscore: they are never mangled
-SCOPE = '_______'  # a class around a new function, whose names are not seen inside it; underscores only: it mangles nothing
+SCOPE = '_______'  # a class around the dummy class of a method, so that the dummy's name is not seen inside it
 ONLY_AST = 0x400
 GENERATOR, COROUTINE, ITERABLE_COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
 KINDS = GENERATOR | COROUTINE | ASYNC_GENERATOR
@@ -707,21 +707,22 @@ class Maker:
             text += (' _pylu_class = %s\n for _pylu_base in getattr(_pylu_class, "__mro__", ()):\n'
                      '  if %r in _pylu_base.__dict__:\n   _pylu_class = _pylu_base\n   break\n' % (self.owner, change.last))
         text += ' %s = None\n' % own.replace(',', ' =')
-        text += ' class %s:\n  nonlocal %s\n' % (SCOPE, own)
         if change.cls:
-            text += '  class %s:\n   nonlocal %s\n' % (change.cls, own)
+            text += ' class %s:\n  nonlocal %s\n  class %s:\n   nonlocal %s\n' % (SCOPE, own, change.cls, own)
+        else:
+            text += ' if 1: pass\n'
         if cell:
             text += ' _pylu_cell.__closure__[0].cell_contents = _pylu_class\n'
         module = statements(text + set_name + ' return %s' % NEW, nodes[0])
-        scope = [n for n in module[0].body if isinstance(n, _ast.ClassDef)][0]
-        inner = scope.body[-1] if change.cls else scope
+        inner = [n for n in module[0].body if isinstance(n, (_ast.ClassDef, _ast.If))][0]
+        inner = inner.body[-1] if change.cls else inner
         inner.body += list(before) + list(nodes)
         if cell:
             inner.body += statements('def _pylu_cell(): return __class__', nodes[0])
         return module
 
     def prefix(self):
-        return '__pylu_make.<locals>.%s.%s' % (SCOPE, self.change.cls + '.' if self.change.cls else '')
+        return '__pylu_make.<locals>.' + ('%s.%s.' % (SCOPE, self.change.cls) if self.change.cls else '')
 
     def set_name(self, value):
         return ' if hasattr(%s, "__set_name__"):\n  %s.__set_name__(%s, %r)\n' % (value, value, self.owner, self.change.last)
@@ -844,8 +845,8 @@ class Maker:
             if code.co_freevars != change.free:
                 raise Refused("%s: the free variables of %s are in an order that this compiler does not make" % (where, change.target))
         elif '__class__' in gained and not self.owner:
-            raise Refused("%s: '%s' uses super() or __class__, which the original does not, and %s" % (where, change.name, (
-                'its class is inside a function and cannot be asked for' if change.cls else 'it is in no class')))
+            raise Refused("%s: '%s' uses super() or __class__, which the original does not, and its class is not to be found by a name" % (
+                where, change.name))
         elif change.resolved.get('kind') == 'nested' and change.free:
             raise Refused("%s: '%s' needs %s in a way of its own, and each call of the function around it makes another one" % (
                 where, change.name, quoted(tuple(gained) or lost)))

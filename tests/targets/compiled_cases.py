@@ -45,9 +45,9 @@ def add_cases(case):
          {'A().h()': 'nB_A'}, trampoline=True, note="the original has no variable '__class__'")
     case('super() gained by an inherited name', classes + '\nclass D(_A): pass', {'D().h()': 'h'}, 'app._A.h',
          'def h(self): return super().g() + __class__.__name__', {'D().h()': 'B_A'}, trampoline=True)
-    case('super() outside', 'def f(): return 1', {}, 'app.f', 'def f(): return super()', {}, refused='it is in no class')
+    case('super() outside a class', 'class C: pass\ndef f(c): return 1', {}, 'app.f', 'def f(c): return super(C, c).__hash__() == c.__hash__()', {'f(C())': True})
     case('a class in a function', 'def make():\n class C:\n  def h(self): return 1\n return C\nC = make()\nh = C.h', {}, 'app.h',
-         'def h(self): return __class__', {}, refused='it is in no class')
+         'def h(self): return __class__', {}, refused='its class is not to be found')
     case('a private method', classes, {'A().q()': 1}, 'app._A.__q', 'def __q(self): return 2', {'A().q()': 2, '_A._A__q.__name__': '__q'})
     case('a property', classes, {'A().v': 1}, 'app._A.v', 'def v(self): return self.LIMIT', {'A().v': 7})
     case('a static method', classes, {'A.s(4)': 4}, 'app._A.s', '@staticmethod\ndef s(x): return -x', {'A.s(4)': -4},
