@@ -363,20 +363,6 @@ def loaded(code, into):
     return into
 
 
-def marked(code, whole):
-    """The names of placeholders that have become part of another constant."""
-    found = set()
-    stack = [c for each in [code] + list(codes(code)) for c in each.co_consts if not isinstance(c, CodeType)]
-    while stack:
-        constant = stack.pop()
-        if isinstance(constant, (tuple, frozenset)):
-            stack.extend(constant)
-            found.update(c.split(':')[2] for c in constant if isinstance(c, str) and c in whole)
-        elif isinstance(constant, str) and MARK + 'name:' in constant and constant not in whole:
-            found.update(part.split(':')[0] for part in constant.split(MARK + 'name:')[1:])
-    return found
-
-
 # What changes.
 
 class Change:
@@ -764,7 +750,7 @@ class Maker:
             cells, missing, gained = before = state
             code, holes, kept = self.compile_new(args | cells, used - bound - cells, around, missing, gained)
             there = loaded(code, {}) if holes else {}
-            spoiled = kept | {h.split(':')[2] for h in holes if h not in there} | marked(code, set(holes)) if holes or kept else set()
+            spoiled = kept | {h.split(':')[2] for h in holes if h not in there}  # folded into another constant, or left out
             free = set(code.co_freevars)
             state = (cells & free | spoiled, tuple(n for n in change.free if n in missing or n not in free),
                      tuple(n for n in code.co_freevars if n not in change.free))
