@@ -33,7 +33,8 @@
  *   "\0pylu:impl"          (trampoline) the new function, with the free variables that the target lacks
  *   "\0pylu:gate"          (gate) what calls the old or the new function, as the set's one switch stands
  *   "\0pylu:call"          called without arguments at the start of each call, where calls are counted
- *   "\0pylu:error"         called in an except block, where errors are counted
+ *   "\0pylu:error"         called in an except block, where errors are counted: also for GeneratorExit, KeyboardInterrupt and so on, which
+ *                         are to be told from errors by the exception that is being handled
  *
  * FREE VARIABLES. The new function's cells are the target's own, by name. Without a trampoline the new code's free variables
  * are those of the target, in the same order, and it can be put into the target itself. With one they are not: the new code needs what

@@ -107,12 +107,30 @@ def decode(data, path):
     return text.replace('\r\n', '\n').replace('\r', '\n')
 
 
-def quietly(function, *args):
-    """Calls it; what Python warns of meanwhile is given back: (result, [warnings])."""
-    import warnings
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        return function(*args), caught
+class Hush:
+    """A filter of warnings, before all others, that takes those of this thread. In the target other threads go on meanwhile, and
+    may copy or restore the list of filters: so it is not replaced, and what is left of us there matches nothing."""
+
+    def __enter__(self):
+        import warnings
+        import _thread
+        self.ident = _thread.get_ident
+        self.thread, self.caught = self.ident(), []
+        self.item = ('ignore', self, Warning, None, 0)
+        warnings.filters.insert(0, self.item)
+        return self.caught
+
+    def match(self, text):
+        if self.ident() != self.thread:
+            return False
+        self.caught.append(text)
+        return True
+
+    def __exit__(self, *error):
+        import warnings
+        self.thread = None
+        if self.item in warnings.filters:
+            warnings.filters.remove(self.item)
 
 
 def read_source(data, path):
@@ -126,16 +144,17 @@ def read_source(data, path):
                       'source')
     text = decode(data, path)
     try:
-        # The whole way once: some errors are found only behind the parser. Then the tree.
-        _, caught = quietly(compile, text, path, 'exec', 0, True)
-        tree, _ = quietly(compile, text, path, 'exec', ONLY_AST, True)
+        with Hush() as caught:
+            # The whole way once: some errors are found only behind the parser.
+            compile(text, path, 'exec', 0, True)
+            tree = compile(text, path, 'exec', ONLY_AST, True)
     except SyntaxError as error:
         import traceback
         said = ''.join(traceback.format_exception_only(type(error), error))
         raise Refused('%s has a syntax error in line %s: %s' % (path, error.lineno, error.msg), 'source', said)
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise Refused('%s cannot be compiled: %s: %s' % (path, type(error).__name__, error), 'source')
-    return text, tree, ['%s:%s: %s: %s' % (path, w.lineno, w.category.__name__, w.message) for w in caught]
+    return text, tree, ['Python warns of %s: %s' % (path, said) for said in sorted(set(caught))]
 
 
 # Trees.
@@ -439,9 +458,9 @@ class Source:
         return [node]
 
     def compile(self, body):
-        # Optimised as the target is, and without its word on our constants, which are no texts really.
-        module = _ast.Module(body=body, type_ignores=[])
-        return quietly(compile, module, self.filename, 'exec', self.flags, True, self.optimize)[0]
+        # Optimised as the target is, and without a word on our constants, which will be no texts.
+        with Hush():
+            return compile(_ast.Module(body=body, type_ignores=[]), self.filename, 'exec', self.flags, True, self.optimize)
 
     @property
     def future_annotations(self):
@@ -966,7 +985,8 @@ def original(lines, first, name):
             continue
         text = '\n'.join(lines[first - 1:end])
         try:
-            tree, _ = quietly(compile, 'if 1:\n%s\n' % text if indent else text + '\n', '<original>', 'exec', ONLY_AST, True)
+            with Hush():
+                tree = compile('if 1:\n%s\n' % text if indent else text + '\n', '<original>', 'exec', ONLY_AST, True)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             tries += 1
             if tries > 20:

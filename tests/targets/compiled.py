@@ -81,8 +81,9 @@ def parsed(answer):
     return compiler.from_json(answer[8:8 + head].decode()), answer[8 + head:]
 
 
-def compiled(modules, source, target=None, **more):
+def compiled(modules, source, target=None, kind=None, **more):
     """(what is said, blob)"""
+    kind = {'kind': kind} if kind else {}
     request = dict(mode='redefine' if target else 'patch', path='/patch/new.py', target=target, **more)
     targets = [target] if target else None
     if not target:
@@ -90,7 +91,7 @@ def compiled(modules, source, target=None, **more):
         if 'resolve' not in said:
             return said, None
         targets = said['resolve']
-    request['resolved'] = {t: find(modules, t)[0] for t in targets}
+    request['resolved'] = {t: dict(find(modules, t)[0], **kind) for t in targets}
     said, blob = parsed(ask(source, **request))
     return said, marshal.loads(blob) if blob else None
 
@@ -218,7 +219,8 @@ def run_case(name, original, before, target, patch, after, options):
         for expression, value in before.items():
             got = eval(expression, vars(modules['app']))
             check(got == value, '%s: %s was %r, not %r' % (label, expression, got, value))
-        said, blob = compiled(modules, patch, target, count=count, force=options.get('force', False), name=options.get('new'))
+        said, blob = compiled(modules, patch, target, count=count, force=options.get('force', False), name=options.get('new'),
+                              kind=options.get('kind'))
         if not check_said(label, said, options):
             continue
         known = set(vars(modules['app']))
@@ -368,6 +370,7 @@ def main():
         except Exception:
             wrong.append('%s: %s' % (each[0], traceback.format_exc()))
     functions = compare_library(int(sys.argv[2]))
+    check(not [f for f in warnings.filters if type(f[1]).__name__ == 'Hush'], 'a filter of warnings was left behind')
     for line in wrong[:40]:
         print('wrong ' + ascii(line).replace('\\n', '\n    '))
     print('done %d %d %d' % (len(cases), functions, len(wrong)))

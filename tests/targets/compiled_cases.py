@@ -134,6 +134,14 @@ def add_cases(case):
           'A().f(1, 2, 3, 4, 5, 6, _A__k=7, d=8)': (1, 2, 3, 4, (5, 6), 7, 8, {}, [], 1)}, trampoline=True)
     case('type parameters', 'def f(x): return x', {}, 'app.f', 'def h(x): return x\ndef f[T: int](x: T): return h(x), len(f.__type_params__)\n', {},
          since=(3, 12), note='')
+    case('a type parameter in the body', 'def f(x): return x', {}, 'app.f', 'def f[T](x: T): return T.__name__, [T for i in x]', {'f([])': ('T', [])},
+         since=(3, 12), trampoline=True)
+    case('a warning', 'def f(x): return x', {}, 'app.f', 'def f(x): return 1 is x\n', {'f(2)': False}, note='Python warns of /patch/new.py: "is" with')
+    case('a nested function', 'def f(x, y=1): return x', {}, 'app.f', 'def f(x, y=2): return [x]', {'f(1)': [1]}, kind='nested')
+    case('a nested function, defaults', 'def f(x, y=1): return x', {}, 'app.f', 'def f(x, y): return [x]', {}, kind='nested',
+         refused="the defaults of 'f' are made by the function around it")
+    case('a nested function, cells', closure, {}, 'app.f', 'h = 1\ndef f(x, k=1): return [h for h in ()] + [z, h]', {}, kind='nested',
+         refused='makes another one')
     case('lines of a traceback', 'def f(x): return x', {}, 'app.f',
          'def h(x):\n    raise ValueError(x)\n\n\ndef f(x):\n    "doc"\n\n    def inner():\n        return h(\n            x)\n    try:\n        return inner()\n    finally:\n        x = 0\n',
          {'place(lambda: f(1))[1:]': [(12, 'f'), (9, 'inner'), (2, 'h')]}, raises=True)
