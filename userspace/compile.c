@@ -248,7 +248,9 @@ int compile__run(const struct compile_job *job, const struct target *t, struct c
 	if (!r.request)
 		return diag_error(-EINVAL, "the source's name or the target's is no UTF-8");
 	err = add_piece(&r, job->source, job->source_len, NULL);
-	err = err ? err : compile_child__start(t, &r.child, &r.in_target);
+	err = err ? err
+		  : compile_child__start(t, job->limit_ms ? job->limit_ms : COMPILE_SECONDS * 1000, &r.child,
+					 &r.in_target);
 	if (!err || err == -ENOENT)
 		err = converse(&r, out);
 	out->in_target = r.in_target;

@@ -22,8 +22,9 @@ struct compile_job {
 	const char *path;   /* what the source is called in messages and tracebacks */
 	const void *source; /* its bytes: at most PROTO_SOURCE_MAX, which is checked */
 	size_t source_len;
-	bool count; /* calls and errors are to be counted */
-	bool force; /* changes of signature or kind too */
+	bool count;	   /* calls and errors are to be counted */
+	bool force;	   /* changes of signature or kind too */
+	uint32_t limit_ms; /* how long it may take; 0: COMPILE_SECONDS */
 	/* RESOLVE's answer for a target, as compile__resolved() makes it: a new reference in *out. 0, or a negative code, reported. */
 	int (*resolve)(void *ctx, const char *target, json_t **out);
 	/* Has the target itself run serve(in) of compile_script (PROTO_COMPILE). *out is malloc'ed. 0, or a negative code, reported. NULL: a
@@ -43,7 +44,7 @@ struct compile_result {
 };
 
 /*
- * Compiles. Takes at most COMPILE_SECONDS. 0, or a negative code, reported: -DIAG_BAD_DATA the source is wrong or is refused,
+ * Compiles. 0, or a negative code, reported: -DIAG_BAD_DATA the source is wrong or is refused,
  * -DIAG_UNSUPPORTED no child could be started, -ETIMEDOUT, -EIO the child ended, what `resolve` and `serve` returned. Call
  * compile__free() in any case.
  */

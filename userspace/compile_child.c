@@ -18,7 +18,7 @@
 #include "proto.h"
 
 /* A socket and no pipes: writing to one whose reader has ended raises no signal. */
-int compile_child__start(const struct target *t, struct compile_child *child, const char **why)
+int compile_child__start(const struct target *t, uint32_t limit_ms, struct compile_child *child, const char **why)
 {
 	struct prove_child how;
 	int fd[2], err = prove_child__of_target(t, &how, why);
@@ -38,7 +38,8 @@ int compile_child__start(const struct target *t, struct compile_child *child, co
 		return diag_error(child->pid, "cannot start the compiler: %s", strerror(-child->pid));
 	}
 	child->fd = fd[0];
-	child->deadline_ns = monotonic_ns() + COMPILE_SECONDS * 1000000000ULL;
+	child->limit_ms = limit_ms;
+	child->deadline_ns = monotonic_ns() + limit_ms * 1000000ULL;
 	return 0;
 }
 
@@ -62,8 +63,8 @@ static int await(const struct compile_child *child, short events)
 		uint64_t now = monotonic_ns();
 
 		if (now >= child->deadline_ns)
-			return diag_error(-ETIMEDOUT, "the compiler was not done after %d seconds, and was ended",
-					  COMPILE_SECONDS);
+			return diag_error(-ETIMEDOUT, "the compiler was not done after %u ms, and was ended",
+					  child->limit_ms);
 		if (poll(&p, 1, (int)((child->deadline_ns - now) / 1000000) + 1) > 0)
 			return 0;
 	}

@@ -14,11 +14,12 @@ struct target;
 struct compile_child {
 	pid_t pid;
 	int fd; /* our end of its standard input and output; non-blocking */
+	uint32_t limit_ms;
 	uint64_t deadline_ns;
 };
 
-/* Starts the compiler. 0; -ENOENT, not reported, where there can be none: *why (static storage) says it; -errno, reported. */
-int compile_child__start(const struct target *t, struct compile_child *child, const char **why);
+/* Starts the compiler, which may take `limit_ms`. 0; -ENOENT, not reported, where there can be none: *why (static storage) says it; -errno, reported. */
+int compile_child__start(const struct target *t, uint32_t limit_ms, struct compile_child *child, const char **why);
 
 /* Sends a request and takes the answer, malloc'ed: a header of two little-endian u32, so many bytes of JSON, so many of data.
  * 0; -ENOENT, not reported, where the interpreter did not even start (*why); -ETIMEDOUT, -EIO, -DIAG_BAD_DATA, -ENOMEM, reported. */

@@ -2,6 +2,7 @@
 """test_agent_compile: what the compiler of pylu-cli makes of a patch, in every interpreter: by itself (tests/targets/compiled.py), and in
 a child of a running process as pylu-cli does it (tests/tools/ask_compile)."""
 import ast
+import errno
 import json
 import os
 import shutil
@@ -31,10 +32,10 @@ def by_itself(folder, python):
 class Live:
     """A process, and what is asked for it."""
 
-    def __init__(self, folder, python, *arguments):
+    def __init__(self, folder, python, *arguments, **more):
         os.chmod(folder, 0o755)
         self.folder = folder
-        self.target = harness.Target(python.command + [os.path.join(harness.TARGETS, 'compiled_live.py'), folder] + list(arguments))
+        self.target = harness.Target(python.command + [os.path.join(harness.TARGETS, 'compiled_live.py'), folder] + list(arguments), **more)
         self.target.expect('ready')
 
     def path(self, name):
@@ -110,7 +111,26 @@ def once(folder, python):
     os.mkfifo(secret)  # nobody writes to it
     check(live.compile(REDEFINE, 'redefine', '__main__.price')[0] == 0, 'it does not compile')
     check(live.apply()[3] == [None], 'a pipe was read')
+    code, _, errors = live.compile(BIG, 'redefine', '__main__.price', 'limit', '1')
+    check(code == -errno.ETIMEDOUT and 'was not done after 1 ms' in errors, (code, errors))
     stopped(live)
+    live.target.finish()
+
+
+NOBODY = 65534
+BIG = ''.join('def f%d(x): return [x for x in (x, %d) if x]\n' % (n, n) for n in range(20000)) + 'def price(n): pass\n'  # takes a while
+
+
+def embedded(folder, python):
+    """A program that is more than Python: no child of it is started."""
+    program = os.path.join(folder, 'program')
+    shutil.copy(python.path, program)
+    environment = dict(os.environ, PYTHONHOME=subprocess.check_output([python.path, '-c', 'import sys; print(sys.prefix)'], encoding='utf-8').strip())
+    live = Live(folder, python._replace(command=[program]), env=environment)
+    code, _, errors = live.compile(REDEFINE, 'redefine', '__main__.price')
+    check(code != 0 and 'no child could be started to compile the patch: the interpreter is part of a program' in errors, (code, errors))
+    code, _, errors = live.compile(REDEFINE, 'redefine', '__main__.price', 'serve')
+    check(code == -errno.ECANCELED and 'bytes for the target' in errors, (code, errors))
     live.target.finish()
 
 
@@ -119,10 +139,33 @@ def children(pid):
         return [int(word) for word in f.read().split()]
 
 
+def of_another_user(folder, python):
+    """pylu-cli as root reads nothing into a process that the process could not read itself."""
+    def drop():
+        harness.die_with_parent()
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    os.chown(folder, NOBODY, NOBODY)
+    secret = os.path.join(folder, 'secret.py')
+    live = Live(folder, python, secret, preexec_fn=drop)
+    with open(live.path('answers')) as f:
+        line = json.load(f)['__main__.price']['line']
+    with open(secret, 'w') as f:
+        f.write('\n' * (line - 1) + 'def price(secret): pass\n')
+    for mode, original in ((0o600, None), (0o644, 'def price(secret): pass\n')):
+        os.chmod(secret, mode)
+        code, _, errors = live.compile(REDEFINE, 'redefine', '__main__.price')
+        check(code == 0, errors)
+        os.chmod(live.path('blob'), 0o644)
+        got = live.apply()[3]
+        check(got == [original], 'of a file of mode %o: %r' % (mode, got))
+    live.target.finish()
+
+
 def stopped(live):
-    """The child is killed while it works: a source that takes a while."""
-    big = ''.join('def f%d(x): return [x for x in (x, %d) if x]\n' % (n, n) for n in range(20000)) + 'def price(n): pass\n'
-    process = subprocess.Popen(live.command(big, 'redefine', '__main__.price'), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    """The child is killed while it works."""
+    process = subprocess.Popen(live.command(BIG, 'redefine', '__main__.price'), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                encoding='utf-8', preexec_fn=harness.die_with_parent)
     harness.running.append(process)
     end = time.monotonic() + harness.PATIENCE
@@ -143,6 +186,9 @@ def main():
         suite.run('%s, in a child' % python.name, in_a_child, python, python=python)
     if pythons:
         suite.run('files and ends', once, pythons[0], python=pythons[0])
+    for python in [p for p in pythons if p.origin == 'this system'][:1]:
+        suite.run('%s, in a program' % python.name, embedded, python, python=python)
+        suite.run('%s, of another user' % python.name, of_another_user, python, python=python)
     suite.finish()
 
 

@@ -2,7 +2,7 @@
  * ask_compile: compiles a patch for a process as pylu-cli does, with the answers to RESOLVE from a file instead of from an
  * agent.
  *
- *	ask_compile PID SOURCE ANSWERS BLOB [redefine TARGET] [count] [force] [serve]
+ *	ask_compile PID SOURCE ANSWERS BLOB [redefine TARGET] [count] [force] [serve] [limit MS]
  *
  * ANSWERS is a JSON object: {target: answer}. Prints the summary (JSON) or, in case of an error, its code and Python's text for it.
  * With `serve`, what would be compiled in the target is only said.
@@ -66,6 +66,8 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[i], "redefine") && i + 1 < argc) {
 			job.patch = false;
 			job.target = argv[++i];
+		} else if (!strcmp(argv[i], "limit") && i + 1 < argc) {
+			job.limit_ms = (uint32_t)atoi(argv[++i]);
 		} else if (!strcmp(argv[i], "serve")) {
 			job.serve = serve;
 		}
