@@ -32,10 +32,10 @@ def by_itself(folder, python):
 class Live:
     """A process, and what is asked for it."""
 
-    def __init__(self, folder, python, *arguments, **more):
+    def __init__(self, folder, python, *arguments, programs=harness.TARGETS, **more):
         os.chmod(folder, 0o755)
         self.folder = folder
-        self.target = harness.Target(python.command + [os.path.join(harness.TARGETS, 'compiled_live.py'), folder] + list(arguments), **more)
+        self.target = harness.Target(python.command + [os.path.join(programs, 'compiled_live.py'), folder] + list(arguments), **more)
         self.target.expect('ready')
 
     def path(self, name):
@@ -147,8 +147,10 @@ def of_another_user(folder, python):
         os.setgid(NOBODY)
         os.setuid(NOBODY)
     os.chown(folder, NOBODY, NOBODY)
+    for name in ('compiled.py', 'compiled_live.py'):
+        shutil.copy(os.path.join(harness.TARGETS, name), folder)
     secret = os.path.join(folder, 'secret.py')
-    live = Live(folder, python, secret, preexec_fn=drop)
+    live = Live(folder, python, secret, programs=folder, preexec_fn=drop)
     with open(live.path('answers')) as f:
         line = json.load(f)['__main__.price']['line']
     with open(secret, 'w') as f:
