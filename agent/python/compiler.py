@@ -385,13 +385,13 @@ def loaded(code, into):
 # What changes.
 
 class Change:
-    def __init__(self, kind, target, name=None, node=None, value=None, decorators=()):
-        self.kind, self.target, self.name, self.node, self.value = kind, target, name, node, value
+    def __init__(self, kind, target, name=None, node=None, decorators=()):
+        self.kind, self.target, self.name, self.node = kind, target, name, node
         self.decorators = list(decorators)  # other than ours
         self.notes = []
         self.resolved = self.module = self.qualname = self.code = self.maker = self.gate = self.original = None
         self.args, self.free, self.cls, self.owner = (), (), None, None
-        self.in_body = False
+        self.in_body, self.named = False, True  # named: the file's top level knows it by its name
         self.line, self.last_line = (node.lineno, node.end_lineno) if node else (0, 0)
         self.trampoline, self.signature, self.need = None, {}, ()
 
@@ -490,7 +490,8 @@ class Source:
         self.body = [n for n in self.body if n is not top and not (isinstance(n, DEFS) and n.name == found[0])]
         if not isinstance(node, DEFS):
             node = self.from_lambda(node)
-        self.changes = [Change('redefine', target, found[0].rpartition('.')[2], node, None, node.decorator_list)]
+        self.changes = [Change('redefine', target, found[0].rpartition('.')[2], node, node.decorator_list)]
+        self.changes[0].named = '.' not in found[0]
 
     def functions(self, body, prefix, top=None):
         """{name: (node, statement at top level)} of the functions and classes here; a later one counts."""
@@ -512,10 +513,8 @@ class Source:
     def from_lambda(node):
         function = statements('def %s(): return 0' % node.targets[0].id, node)[0]
         function.args = node.value.args
+        function.body = statements('return 0', node.value.body)
         function.body[0].value = node.value.body
-        placed_like = node.value.body
-        function.body[0].lineno, function.body[0].col_offset = placed_like.lineno, placed_like.col_offset
-        function.body[0].end_lineno, function.body[0].end_col_offset = placed_like.end_lineno, placed_like.end_col_offset
         return function
 
     # A patch file.
@@ -539,7 +538,7 @@ class Source:
             else:
                 rest.append(node)
         self.body = rest
-        for node in walk(*[n.node if isinstance(n, Change) else n for n in rest if not isinstance(n, Change) or n.node]):
+        for node in walk(*[n.node if isinstance(n, Change) else n for n in rest]):
             if isinstance(node, _ast.Name) and node.id in verbs and isinstance(node.ctx, _ast.Load):
                 raise Refused('%s:%d: %s(...) has to stand at the top level of a patch file' % (
                     self.path, node.lineno, node.id), 'source')
@@ -573,7 +572,7 @@ class Source:
         others = [d for d in node.decorator_list if d is not call]
         node.decorator_list = others
         target = self.where(call, verb)
-        return Change(verb, target if verb == 'redefine' else '%s.%s' % (target, node.name), node.name, node, None, others)
+        return Change(verb, target if verb == 'redefine' else '%s.%s' % (target, node.name), node.name, node, others)
 
     def from_call(self, call, verb):
         """One change for each keyword, and the assignments that take the call's place in the body."""
@@ -621,7 +620,8 @@ class Source:
         self.bound = {name for node in walk_scope(left) for name in names_bound(node)}
         self.own = {}
         for index, change in enumerate(self.changes):
-            if change.kind == 'redefine' and (change.module != self.home or not change.same_place() or change.name in self.bound):
+            if change.kind == 'redefine' and change.named and (
+                    change.module != self.home or not change.same_place() or change.name in self.bound):
                 self.own[change.name] = index
         self.check_names()
 
@@ -689,11 +689,8 @@ class Maker:
         change = self.change
         if change.in_body:
             change.args = change.need = [change.name]
-            change.maker = self.source.compile(statements(
-                'def __pylu_make(%s): return %s' % (change.name, change.name), change.node or self.source.tree.body[-1]))
-            if self.owner:
-                change.maker = self.source.compile(statements('def __pylu_make(%s):\n%s return %s' % (
-                    change.name, self.set_name(change.name), change.name), self.source.tree.body[-1]))
+            change.maker = self.source.compile(statements('def __pylu_make(%s):\n%s return %s' % (
+                change.name, self.set_name(change.name) if self.owner else '', change.name), change.node or self.source.tree.body[-1]))
         elif change.kind == 'add':
             self.add()
         else:

@@ -59,6 +59,8 @@ def add_cases(case):
     case('in a class of the file', classes, {'A().h()': 'h'}, 'app._A.h',
          'class _A:\n    def other(self): pass\n    def h(self): return _A.LIMIT, isinstance(self, _A)', {'A().h()': (7, True)},
          note="the class '_A' around it is left out")
+    case('in a class, and called by a helper', 'class A:\n def f(self): return 1\ndef f(): return 2', {}, 'app.A.f',
+         'def h(): return f()\nclass A:\n    def f(self): return h()', {'A().f()': 2})
     case('__init_subclass__', 'class B:\n def __init_subclass__(cls): cls.x = 1', {}, 'app.B.__init_subclass__',
          'def __init_subclass__(cls):\n    super().__init_subclass__()\n    cls.x = 2', {'type("C", (B,), {}).x': 2}, trampoline=True)
     case('defaults and annotations', 'def f(a, b=1, *, c=2): return a, b, c', {'f(0)': (0, 1, 2)}, 'app.f',
