@@ -109,7 +109,8 @@ def filled(code, values):
     return code.replace(co_consts=tuple(constants))
 
 
-def apply(modules, blob, counts=None):
+def apply(modules, blob, counts=None, at_gate=lambda: None):
+    """Carries out the changes; `at_gate` is called while the gates are there."""
     functions = [find(modules, c['target'])[1:] for c in blob['changes']]
     values, scratch = {}, {}
     if blob['body']:
@@ -139,7 +140,8 @@ def apply(modules, blob, counts=None):
         with warnings.catch_warnings():
             warnings.simplefilter('error')  # the gate must not be a change of kind
             function.__code__ = filled(change['gate'], special)
-        yield_through_gate(function, old, change)
+        check_gate(function, old, change)
+        at_gate()
         code = filled(made.__code__, special)
         if change['trampoline']:
             cells = dict(zip(made.__code__.co_freevars, made.__closure__ or ()))
@@ -159,7 +161,7 @@ def apply(modules, blob, counts=None):
             function.__annotations__ = made.__annotations__
 
 
-def yield_through_gate(function, old, change):
+def check_gate(function, old, change):
     check(function.__code__.co_freevars == old.__code__.co_freevars, '%s: the gate has other free variables' % change['target'])
     if NEWER >= (3, 11):
         check(kind_of(function) == kind_of(old), '%s: the gate is %s' % (change['target'], kind_of(function)))
@@ -216,24 +218,27 @@ def run_case(name, original, before, target, patch, after, options):
         modules = {'app': module_of(original), 'app.sub': module_of('def far(x): return x\nvalue = 1\n', 'app.sub')}
         sys.modules.update(modules)  # some of the library asks for a function's module
         label = name + (' (counted)' if count else '')
-        for expression, value in before.items():
-            got = eval(expression, vars(modules['app']))
-            check(got == value, '%s: %s was %r, not %r' % (label, expression, got, value))
+        check_values(label, modules['app'], before, 'is at first')
         said, blob = compiled(modules, patch, target, count=count, force=options.get('force', False), name=options.get('new'),
                               kind=options.get('kind'))
         if not check_said(label, said, options):
             continue
         known = set(vars(modules['app']))
         counts = {}
-        apply(modules, blob, counts)
+        apply(modules, blob, counts, lambda: target and check_values(label, modules['app'], before, 'is behind the gate'))
         if target:
             check(set(vars(modules['app'])) == known, '%s: the module has now %s' % (label, set(vars(modules['app'])) - known))
-        for expression, value in after.items():
-            got = eval(expression, vars(modules['app']))
-            check(got == value, '%s: %s is %r, not %r' % (label, expression, got, value))
+        check_values(label, modules['app'], after, 'is now')
         if count:
             check(counts.get('calls') or not [e for e in after if '(' in e] or options.get('uncalled'), '%s: no call was counted' % label)
             check(bool(counts.get('errors')) == bool(options.get('raises')), '%s: %s' % (label, counts))
+
+
+def check_values(label, module, values, when):
+    """Each often enough that the interpreter has specialised the calls."""
+    for expression, value in values.items():
+        got = eval('[(%s) for _ in range(40)][-1]' % expression, vars(module))
+        check(got == value, '%s: %s %s %r, not %r' % (label, expression, when, got, value))
 
 
 def check_said(label, said, options):
