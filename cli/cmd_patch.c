@@ -27,7 +27,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	m.job.patch = true;
 	m.job.count = config.count || config.errors_max;
 	m.job.force = config.force;
-	m.diffs = config.dry_run;
+	m.job.originals = config.dry_run;
 	if (!status)
 		status = change__run(&change);
 	making__close(&m);

@@ -34,7 +34,7 @@ static int redefine(const struct change_opts *config, int argc, char **argv, con
 	m.job.name = name;
 	m.job.count = config->count || config->errors_max;
 	m.job.force = config->force;
-	m.diffs = config->dry_run;
+	m.job.originals = config->dry_run;
 	if (!status)
 		status = change__run(&change);
 	making__close(&m);

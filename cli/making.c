@@ -202,7 +202,7 @@ void making__prepared(struct peer *peer, void *ctx)
 	}
 	if (m->result.in_target && !json_object_get(peer->out, "compiled_in_target"))
 		json_object_set_new(peer->out, "compiled_in_target", json_string(m->result.in_target));
-	if (m->diffs && !change_diffs(changes, m->source, answer_text(m->result.summary, "file", m->path)))
+	if (m->job.originals && !change_diffs(changes, m->source, answer_text(m->result.summary, "file", m->path)))
 		peer__fail(peer, 1, "out of memory");
 }
 

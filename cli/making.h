@@ -16,7 +16,6 @@ struct making {
 	struct compile_job job;
 	char *path;   /* of the source; absolute */
 	char *source; /* its bytes, and a NUL */
-	bool diffs;   /* into the report, for --dry-run */
 	/* What was compiled last, and for what. */
 	char build_id[130];
 	json_t *resolved; /* {target: RESOLVE's answer} */
