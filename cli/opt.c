@@ -8,17 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program.h"
+
 #define MAX_OPTS 32
 
 int opt__usage(const struct command *cmd, const char *fmt, ...)
 {
 	va_list args;
 
-	fputs("pylu-bpf: ", stderr);
+	fprintf(stderr, "%s: ", program_name());
 	va_start(args, fmt);
 	vfprintf(stderr, fmt, args);
 	va_end(args);
-	fprintf(stderr, "\nTry 'pylu-bpf %s --help'.\n", cmd->name);
+	fprintf(stderr, "\nTry '%s %s --help'.\n", program_name(), cmd->name);
 	return 2;
 }
 
@@ -42,7 +44,7 @@ static void flatten(struct flat *flat, const struct opt *opts, size_t offset)
 
 static void help(const struct command *cmd, const struct flat *flat)
 {
-	printf("Usage: pylu-bpf %s\n\n%s\n\n", cmd->usage, cmd->summary);
+	printf("Usage: %s %s\n\n%s\n\n", program_name(), cmd->usage, cmd->summary);
 	for (const struct opt *o = flat->opts; o < flat->opts + flat->n; o++) {
 		char left[64];
 

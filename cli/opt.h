@@ -58,6 +58,9 @@ int opt__parse(const struct command *cmd, int argc, char **argv, void *config, i
 /* A usage error: prints the message and how to get help. Returns 2. */
 int opt__usage(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Those of pylu-bpf. */
 extern const struct command cmd_profile, cmd_trace, cmd_line, cmd_debug, cmd_var, cmd_ps, cmd_funcs, cmd_doctor;
+/* Those of pylu-cli. */
+extern const struct command cmd_agents;
 
 #endif
