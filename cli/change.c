@@ -250,24 +250,45 @@ static bool all_steps(struct run *r)
 	return dry || (each(r, STAGE_PREPARED, commit) && follow_forks(r) && each(r, STAGE_COMMITTED, confirm));
 }
 
-/* What became of each. */
-static void conclude(struct run *r, bool ok)
+/* How it is taken back: by the process's own number, or by the token where several have it. */
+static void put_take_back(struct run *r, const struct peer *changed, size_t n)
 {
 	char names[1024];
 
-	peer_opts__text(&r->c->opts->peers, names, sizeof(names));
-	json_object_set_new(r->report.root, "names", json_string(names));
+	if (!n)
+		return;
+	if (n == 1 && r->peers.n == 1)
+		json_object_set_new(r->report.root, "take_back",
+				    json_sprintf("pylu-cli revert -p %d %d", (int)changed->pid,
+						 (int)answer_number(changed->out, "id", 0)));
+	else
+		json_object_set_new(r->report.root, "take_back",
+				    json_sprintf("pylu-cli revert %s %.8s",
+						 peer_opts__text(&r->c->opts->peers, names, sizeof(names)),
+						 r->token_text));
+}
+
+/* What became of each. */
+static void conclude(struct run *r, bool ok)
+{
+	const struct peer *last = NULL;
+	size_t changed = 0;
+
 	json_object_set_new(r->report.root, "token", json_string(r->token_text));
 	json_object_set_new(r->report.root, "dry_run", json_boolean(r->c->opts->dry_run));
 	for (size_t i = 0; i < r->peers.n; i++) {
 		const struct peer *peer = &r->peers.items[i];
-		const char *outcome = peer->skipped			    ? "skipped"
-				      : peer->stage == STAGE_CONFIRMED	    ? "changed"
-				      : ok && peer->stage == STAGE_PREPARED ? "prepared"
-									    : "unchanged";
+		const bool done = ok && !peer->failed && peer->stage == STAGE_CONFIRMED;
+		const char *outcome = peer->skipped					     ? "skipped"
+				      : done						     ? "changed"
+				      : ok && !peer->failed && peer->stage == STAGE_PREPARED ? "prepared"
+											     : "unchanged";
 
 		json_object_set_new(peer->out, "outcome", json_string(outcome));
+		changed += done;
+		last = done ? peer : last;
 	}
+	put_take_back(r, last, changed);
 }
 
 int change__run(const struct change *c)

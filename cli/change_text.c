@@ -125,14 +125,6 @@ static void put_diffs(struct sink *s, const json_t *process)
 		report_put_lines(s, answer_text(change, "diff", ""), "");
 }
 
-/* How one goes on with this patch: the process's own id, or the token where several have it. */
-static void put_take_back(struct sink *s, const struct report *r, const json_t *process)
-{
-	if (report__alone(r))
-		sink__printf(s, "  Take it back with: pylu-cli revert -p %" PRIu64 " %" PRIu64 "\n",
-			     answer_number(process, "pid", 0), answer_number(process, "id", 0));
-}
-
 static void put_skipped(struct sink *s, const json_t *process)
 {
 	sink__printf(s, "%" PRIu64 ": left out:", answer_number(process, "pid", 0));
@@ -145,6 +137,7 @@ void change_text(const struct report *r, const json_t *process, struct sink *s)
 	const char *outcome = answer_text(process, "outcome", "");
 	const uint64_t pid = answer_number(process, "pid", 0);
 
+	(void)r;
 	if (!strcmp(outcome, "skipped")) {
 		put_skipped(s, process);
 	} else if (!strcmp(outcome, "changed")) {
@@ -152,7 +145,6 @@ void change_text(const struct report *r, const json_t *process, struct sink *s)
 		put_changes(s, process, true);
 		sink__printf(s, "; patch %" PRIu64 "%s\n", answer_number(process, "id", 0),
 			     json_is_true(json_object_get(process, "inherited")) ? ", inherited at its fork" : "");
-		put_take_back(s, r, process);
 		put_running(s, process, true);
 		put_all_notes(s, process);
 		put_times(s, process);

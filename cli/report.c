@@ -83,7 +83,7 @@ static int settle(json_t *object)
 
 static int settle_all(struct report *r)
 {
-	int status = status_of(r->root);
+	int status = status_of(r->root) > r->status ? status_of(r->root) : r->status;
 	json_t *process;
 	size_t i;
 
@@ -160,6 +160,8 @@ static int write_text(const struct report *r, report_text text)
 		if (!report__has_error(process))
 			text(r, process, &out);
 	}
+	if (json_object_get(r->root, "take_back"))
+		sink__printf(&out, "Take it back with: %s\n", answer_text(r->root, "take_back", ""));
 	out.err = sink__finish(&out);
 	json_array_foreach(r->processes, i, process) put_error(&errors, process);
 	put_error(&errors, r->root);

@@ -18,6 +18,7 @@ struct sink;
 struct report {
 	json_t *root;	   /* the whole */
 	json_t *processes; /* in it */
+	int status;	   /* the exit status is at least this */
 	struct diag_capture capture;
 };
 
