@@ -92,27 +92,50 @@ static json_t *value_of(const struct msg_field *f, int depth)
 	return NULL;
 }
 
-static bool put(json_t *object, const struct member *member, json_t *value)
+static bool append(json_t *object, const char *name, json_t *value)
 {
-	json_t *list;
+	json_t *list = json_object_get(object, name);
 
-	if (!member->list)
-		return !json_object_set_new(object, member->name, value);
-	list = json_object_get(object, member->name);
 	if (!list) {
 		list = json_array();
-		if (json_object_set_new(object, member->name, list)) {
+		if (json_object_set_new(object, name, list)) {
 			json_decref(value);
 			return false;
 		}
 	}
-	/* The same note may come with each answer. */
-	for (size_t i = 0; json_is_string(value) && i < json_array_size(list) && member->id == PROTO_F_NOTE; i++)
-		if (json_equal(json_array_get(list, i), value)) {
-			json_decref(value);
-			return true;
-		}
 	return !json_array_append_new(list, value);
+}
+
+void answer_add_notes(json_t *object, const json_t *notes)
+{
+	json_t *note, *had;
+	size_t i, k;
+
+	json_array_foreach(notes, i, note)
+	{
+		bool known = false;
+
+		json_array_foreach(json_object_get(object, "notes"), k, had) known |= json_equal(had, note);
+		if (!known)
+			append(object, "notes", json_incref(note));
+	}
+}
+
+/* The same note may come with several answers. */
+static bool put_note(json_t *object, json_t *note)
+{
+	json_t *notes = json_pack("[o]", note);
+
+	answer_add_notes(object, notes);
+	json_decref(notes);
+	return notes != NULL;
+}
+
+static bool put(json_t *object, const struct member *member, json_t *value)
+{
+	if (member->id == PROTO_F_NOTE)
+		return put_note(object, value);
+	return member->list ? append(object, member->name, value) : !json_object_set_new(object, member->name, value);
 }
 
 static bool fill(json_t *object, struct msg_in m, int depth)

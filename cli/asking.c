@@ -1,7 +1,6 @@
 /* asking: see asking.h. */
 #include "asking.h"
 
-#include "answer.h"
 #include "diag.h"
 
 static void ask(const struct asking *a, struct peers *p)
@@ -19,7 +18,9 @@ static void ask(const struct asking *a, struct peers *p)
 		msg__free(&m);
 	}
 	if (!asked)
-		report__error(p->report->root, 1, answer_text(p->items[0].out, "skipped", ""), NULL, NULL);
+		report__error(p->report->root, 1,
+			      p->n > 1 ? "none of these processes has such a patch" : "the process has no such patch",
+			      NULL, NULL);
 }
 
 int asking__run(const struct asking *a)

@@ -244,7 +244,8 @@ static bool all_steps(struct run *r)
 		part += r->peers.items[i].stage == STAGE_PREPARED;
 	if (!part) {
 		if (!peers__failed(&r->peers))
-			report__error(r->report.root, 1, "there is no process left to change", NULL, NULL);
+			report__error(r->report.root, 1, "nothing can be changed: each process was left out", NULL,
+				      NULL);
 		return false;
 	}
 	return dry || (each(r, STAGE_PREPARED, commit) && follow_forks(r) && each(r, STAGE_COMMITTED, confirm));
@@ -291,22 +292,32 @@ static void conclude(struct run *r, bool ok)
 	put_take_back(r, last, changed);
 }
 
+static void run(struct run *r)
+{
+	const int err = r->c->open(r->c->ctx);
+	bool ok;
+
+	if (err || getrandom(r->token, sizeof(r->token), 0) != sizeof(r->token)) {
+		report__failed(&r->report, r->report.root, err ? err : -EIO);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(r->token); i++)
+		snprintf(r->token_text + 2 * i, 3, "%02x", r->token[i]);
+	if (!peers__open(&r->peers, &r->report, &r->c->opts->peers))
+		return;
+	ok = all_steps(r);
+	conclude(r, ok);
+	if (!ok || r->c->opts->dry_run)
+		abort_all(r);
+}
+
 int change__run(const struct change *c)
 {
 	struct run r = { .c = c };
 	int status, err = report__open(&r.report, c->argv[0]);
-	bool ok = false;
 
-	if (!err && getrandom(r.token, sizeof(r.token), 0) != sizeof(r.token))
-		report__failed(&r.report, r.report.root, -errno);
-	for (size_t i = 0; i < sizeof(r.token); i++)
-		snprintf(r.token_text + 2 * i, 3, "%02x", r.token[i]);
-	if (!err && !report__has_error(r.report.root) && peers__open(&r.peers, &r.report, &c->opts->peers)) {
-		ok = all_steps(&r);
-		conclude(&r, ok);
-		if (!ok || c->opts->dry_run)
-			abort_all(&r);
-	}
+	if (!err)
+		run(&r);
 	peers__close(&r.peers);
 	status = err ? diag_exit_status(err) : report__write(&r.report, c->opts->peers.format, change_text);
 	report__close(&r.report);

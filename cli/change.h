@@ -32,6 +32,8 @@ struct change {
 	const struct change_opts *opts;
 	int argc; /* what was asked for, for the journal */
 	char **argv;
+	/* Before anything else: 0, or a negative code that was reported. */
+	int (*open)(void *ctx);
 	/* Puts BLOB and SOURCE_HASH for this process. False: it is the peer's error. */
 	bool (*make)(struct peers *p, struct peer *peer, void *ctx, struct msg_out *prepare);
 	/* Completes the report of a process in which it is prepared; or NULL. */

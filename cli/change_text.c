@@ -228,10 +228,8 @@ void change_text_reverted(const struct report *r, const json_t *process, struct 
 	size_t i, k;
 
 	(void)r;
-	if (json_object_get(process, "skipped")) {
-		put_skipped(s, process);
+	if (json_object_get(process, "skipped"))
 		return;
-	}
 	json_array_foreach(json_object_get(process, "patches"), i, patch)
 	{
 		sink__printf(s, "%" PRIu64 ": took back patch %" PRIu64 ":", answer_number(process, "pid", 0),
@@ -249,10 +247,8 @@ void change_text_show(const struct report *r, const json_t *process, struct sink
 	const json_t *changes = json_object_get(process, "changes"), *change;
 	size_t i;
 
-	if (json_object_get(process, "skipped")) {
-		put_skipped(s, process);
+	if (json_object_get(process, "skipped"))
 		return;
-	}
 	change_text_list(r, process, s);
 	put(s, patch, "command", "       pylu-cli ");
 	put(s, patch, "source_hash", "\n       source: SHA-256 ");

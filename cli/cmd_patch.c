@@ -2,18 +2,30 @@
 #include "change.h"
 #include "making.h"
 #include "opt.h"
-#include "program.h"
+
+static int patch(const struct change_opts *config, int argc, char **argv, const char *file)
+{
+	struct making m = { .from = file,
+			    .job = { .patch = true,
+				     .count = config->count || config->errors_max,
+				     .force = config->force,
+				     .originals = config->dry_run } };
+	const struct change change = { .opts = config,
+				       .argc = argc,
+				       .argv = argv,
+				       .open = making__open,
+				       .make = making__put,
+				       .prepared = making__prepared,
+				       .ctx = &m };
+	const int status = change__run(&change);
+
+	making__close(&m);
+	return status;
+}
 
 static int run(const struct command *cmd, int argc, char **argv)
 {
 	struct change_opts config = { 0 };
-	struct making m;
-	const struct change change = { .opts = &config,
-				       .argc = argc,
-				       .argv = argv,
-				       .make = making__put,
-				       .prepared = making__prepared,
-				       .ctx = &m };
 	int first, status = opt__parse(cmd, argc, argv, &config, &first);
 
 	if (status)
@@ -23,15 +35,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 		return status;
 	if (argc - first != 1)
 		return opt__usage(cmd, "which patch file? name one");
-	status = program_failed(making__open(&m, argv[first]));
-	m.job.patch = true;
-	m.job.count = config.count || config.errors_max;
-	m.job.force = config.force;
-	m.job.originals = config.dry_run;
-	if (!status)
-		status = change__run(&change);
-	making__close(&m);
-	return status;
+	return patch(&config, argc, argv, argv[first]);
 }
 
 const struct command cmd_patch = {

@@ -1,5 +1,5 @@
 /* cmd_redefine: one function of running processes gets the body of a function in a file. */
-#include <stddef.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,23 +20,24 @@ static char *split_name(char *word)
 	return colon + 1;
 }
 
-static int redefine(const struct change_opts *config, int argc, char **argv, const char *target, const char *word)
+static int redefine(const struct change_opts *config, int argc, char **argv, const char *target, const char *source)
 {
-	struct making m = { 0 };
-	const struct change change = {
-		.opts = config, .argc = argc, .argv = argv, .make = making__put, .prepared = making__prepared, .ctx = &m
-	};
-	char *path = strdup(word);
-	const char *name = path ? split_name(path) : NULL;
-	int status = program_failed(path ? making__open(&m, path) : -ENOMEM);
+	char *path = strdup(source);
+	struct making m = { .from = path,
+			    .job = { .target = target,
+				     .name = path ? split_name(path) : NULL,
+				     .count = config->count || config->errors_max,
+				     .force = config->force,
+				     .originals = config->dry_run } };
+	const struct change change = { .opts = config,
+				       .argc = argc,
+				       .argv = argv,
+				       .open = making__open,
+				       .make = making__put,
+				       .prepared = making__prepared,
+				       .ctx = &m };
+	const int status = path ? change__run(&change) : program_failed(-ENOMEM);
 
-	m.job.target = target;
-	m.job.name = name;
-	m.job.count = config->count || config->errors_max;
-	m.job.force = config->force;
-	m.job.originals = config->dry_run;
-	if (!status)
-		status = change__run(&change);
 	making__close(&m);
 	free(path);
 	return status;

@@ -41,11 +41,12 @@ static int read_source(struct making *m, int fd)
 	return 0;
 }
 
-int making__open(struct making *m, const char *path)
+int making__open(void *ctx)
 {
+	struct making *m = ctx;
+	const char *path = m->from;
 	int err, fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	*m = (struct making){ 0 };
 	if (fd < 0)
 		return diag_error(-errno, "cannot read %s: %s", path, strerror(errno));
 	m->path = realpath(path, NULL);
@@ -153,7 +154,7 @@ static void failed(struct making *m, struct peers *p, struct peer *peer, int err
 	const bool sources = err == -DIAG_BAD_DATA && !m->code && first;
 	json_t *where = sources ? p->report->root : peer->out;
 
-	if (m->code == PROTO_E_NO_MODULE && peer->optional) {
+	if (m->code == PROTO_E_NO_MODULE && (p->opts->tree.n || p->opts->all)) {
 		peer__skip(peer, p->report->capture.error);
 		p->report->capture.error[0] = '\0';
 		return;
@@ -186,6 +187,26 @@ bool making__put(struct peers *p, struct peer *peer, void *ctx, struct msg_out *
 	return true;
 }
 
+/* What the compiler knows of a change and the agent does not say. */
+static void add_made(json_t *change, const json_t *made, bool original)
+{
+	static const char *const names[] = { "line", "last_line", "trampoline" }, *const both[] = { "signature",
+												    "function_kind" };
+	json_t *value;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if ((value = json_object_get(made, names[i])))
+			json_object_set(change, names[i], value);
+	for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++) {
+		value = json_object_get(made, both[i]);
+		if (value && !json_equal(json_object_get(value, "old"), json_object_get(value, "new")))
+			json_object_set(change, both[i], value);
+	}
+	if (original)
+		json_object_set(change, "original", json_object_get(made, "original"));
+	answer_add_notes(change, json_object_get(made, "notes"));
+}
+
 void making__prepared(struct peer *peer, void *ctx)
 {
 	const struct making *m = ctx;
@@ -195,12 +216,11 @@ void making__prepared(struct peer *peer, void *ctx)
 
 	json_array_foreach(made, i, one)
 	{
-		json_t *change = json_array_get(changes, i);
-
-		if (change)
-			json_object_update_missing(change, (json_t *)one);
+		if (json_array_get(changes, i))
+			add_made(json_array_get(changes, i), one, m->job.originals);
 	}
-	if (m->result.in_target && !json_object_get(peer->out, "compiled_in_target"))
+	answer_add_notes(peer->out, json_object_get(m->result.summary, "notes"));
+	if (m->result.in_target)
 		json_object_set_new(peer->out, "compiled_in_target", json_string(m->result.in_target));
 	if (m->job.originals && !change_diffs(changes, m->source, answer_text(m->result.summary, "file", m->path)))
 		peer__fail(peer, 1, "out of memory");

@@ -13,6 +13,7 @@
 #include "peers.h"
 
 struct making {
+	const char *from; /* the source, as it was named */
 	struct compile_job job;
 	char *path;   /* of the source; absolute */
 	char *source; /* its bytes, and a NUL */
@@ -26,11 +27,12 @@ struct making {
 	int code; /* the agent's, when it refused */
 };
 
-/* Reads the source. job.target and so on are the caller's to set. 0, or a negative code that was reported; close it in both cases. */
-int making__open(struct making *m, const char *path);
+/* For struct change: reads the source. 0, or a negative code that was reported. `ctx` is a struct making, here and below, in which `from` and what
+ * is to be made of it are set; close it in any case. */
+int making__open(void *ctx);
 
-/* Puts BLOB and SOURCE_HASH for this process. False: the error is in the process's part of the report, or, where it is the source's fault, in the report's root. `ctx`
- * is a struct making; for struct change. */
+/* Puts BLOB and SOURCE_HASH for this process. False: the error is in the process's part of the report, or, where it is the source's fault, in the report's
+ * root. */
 bool making__put(struct peers *p, struct peer *peer, void *ctx, struct msg_out *prepare);
 /* For struct change too: completes the report of a process in which the change is prepared. */
 void making__prepared(struct peer *peer, void *ctx);
