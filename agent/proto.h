@@ -166,6 +166,7 @@ enum proto_code {
 	PROTO_E_PYTHON,	     /* the patch's own code raised; see TRACEBACK */
 	PROTO_E_TIME,	     /* the patch's own code did not end in time */
 	PROTO_E_UNSUPPORTED, /* free-threaded, a subinterpreter, ... */
+	PROTO_E_NO_MODULE,   /* the target's module is not loaded in this process: there is nothing to change */
 };
 
 #endif

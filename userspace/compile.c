@@ -242,9 +242,9 @@ int compile__run(const struct compile_job *job, const struct target *t, struct c
 	if (job->source_len > PROTO_SOURCE_MAX)
 		return diag_error(-DIAG_BAD_DATA, "%s is too large: it has %zu bytes, and a patch may have %u",
 				  job->path, job->source_len, PROTO_SOURCE_MAX);
-	r.request = json_pack("{s:s, s:s, s:I, s:b, s:b, s:s?, s:s?}", "mode", job->patch ? "patch" : "redefine",
+	r.request = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:s?, s:s?}", "mode", job->patch ? "patch" : "redefine",
 			      "path", job->path, "source", (json_int_t)job->source_len, "count", job->count, "force",
-			      job->force, "target", job->target, "name", job->name);
+			      job->force, "originals", job->originals, "target", job->target, "name", job->name);
 	if (!r.request)
 		return diag_error(-EINVAL, "the source's name or the target's is no UTF-8");
 	err = add_piece(&r, job->source, job->source_len, NULL);

@@ -24,6 +24,7 @@ struct compile_job {
 	size_t source_len;
 	bool count;	   /* calls and errors are to be counted */
 	bool force;	   /* changes of signature or kind too */
+	bool originals;	   /* the summary is to hold the originals' texts */
 	uint32_t limit_ms; /* how long it may take; 0: COMPILE_SECONDS */
 	/* RESOLVE's answer for a target, as compile__resolved() makes it: a new reference in *out. 0, or a negative code, reported. */
 	int (*resolve)(void *ctx, const char *target, json_t **out);
@@ -37,7 +38,7 @@ struct compile_result {
 	uint8_t *blob;
 	size_t len;
 	/* {file, source_hash (SHA-256, hex), home, notes: [...], changes: [{kind, target, line, last_line, notes: [...], trampoline,
-	 * and of a redefined function signature: {old, new}, function_kind: {old, new}}]} */
+	 * original (text, or null where it is not known or was not asked for), and of a redefined function signature: {old, new}, function_kind: {old, new}}]} */
 	json_t *summary;
 	char *traceback;       /* Python's text for the error that was reported, where it has one; else NULL */
 	const char *in_target; /* why it was compiled in the target, or NULL */

@@ -9,7 +9,7 @@
 
 struct target;
 
-#define COMPILE_JSON_MAX (8U << 20)
+#define COMPILE_JSON_MAX (32U << 20) /* originals may be 4 Mi characters, which are 6 bytes each at most */
 
 struct compile_child {
 	pid_t pid;

@@ -4,7 +4,7 @@ or in the target where no child can be started. It decides nothing about the tar
 
 serve(request) -> answer, both bytes: a header of two little-endian u32, the lengths of a JSON text and of data behind it.
 
-A request's JSON: mode ('redefine' or 'patch'), path, source (length), count, force; with redefine target and name
+A request's JSON: mode ('redefine' or 'patch'), path, source (length), count, force, originals; with redefine target and name
 (or null); when it is known resolved: {target: the answer to RESOLVE, named as in proto.h}, and files: [[path, length], ...].
 Its data: the source, and the texts of the files that the originals are in.
 An answer's: {resolve: [targets]}: ask again with these resolved. Or {ok: true, summary: ...}, its data is the blob. Or
@@ -1052,7 +1052,9 @@ def answer(request, data):
     return {'ok': True, 'summary': {
         'file': source.filename, 'source_hash': sha256(data[:size]), 'home': source.home, 'notes': source.notes,
         'changes': [dict(change.signature, kind=change.kind, target=change.target, line=change.line, last_line=change.last_line,
-                         notes=change.notes, trampoline=bool(change.trampoline)) for change in source.changes]}}, blob
+                         notes=change.notes, trampoline=bool(change.trampoline),
+                         original=change.original if request.get('originals') else None)
+                    for change in source.changes]}}, blob
 
 
 def serve(request):
