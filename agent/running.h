@@ -41,16 +41,20 @@ int running__except(struct running_targets *t, PyObject *function);
  * LINE (of the innermost such frame), THREAD. With `scan` also what a look through all objects finds: generators, async generators and coroutines that
  * are suspended or not started, under the name of the asyncio task or greenlet that they belong to, and NOTEs that count other functions with the
  * code, filled lru_caches and cached_propertys over one. A scan takes about 60 us of the GIL per 1,000 objects. */
-void running__report(const struct running_targets *t, bool scan, struct msg_out *out);
+void running__report(struct running_targets *t, bool scan, struct msg_out *out);
+
+/* Puts a NOTE if `object` is an lru_cache that holds values or a cached_property: what was computed stays. `target` is the function behind it. A scan
+ * finds these itself; this is for objects that one has at hand. */
+void running__note_cache(PyObject *object, const char *target, struct msg_out *out);
 
 /* Whether a target (not a nested code) is on the stack of a thread. 0, 1, or -EPERM when an audit hook forbids to look, -ENOMEM. */
-int running__anyone(const struct running_targets *t);
+int running__anyone(struct running_targets *t);
 
 /* Waits until no target is on the stack of any thread; the GIL is released meanwhile, with pauses that grow from 1 to 20 ms. Looks at least once, also when
  * `deadline_ns` (CLOCK_MONOTONIC) is over. 0: nobody is inside now; that holds until the GIL is released, which the garbage collector does too
- * when it runs finalizers: see running__gc_pause. Else -EBUSY, with RUNNING groups for those who are in the way; -ECANCELED when the agent
- * is told to end; or as running__anyone. */
-int running__wait_quiescent(const struct running_targets *t, uint64_t deadline_ns, struct msg_out *out);
+ * when it runs finalizers: see running__gc_pause. Else -EBUSY, with RUNNING groups for those who are in the way, or as
+ * running__anyone. */
+int running__wait_quiescent(struct running_targets *t, uint64_t deadline_ns, struct msg_out *out);
 
 /* Switches the garbage collector off until running__gc_resume gets what this returned, so that nothing between the two runs foreign
  * finalizers because of an allocation. */
