@@ -109,7 +109,7 @@ PyObject *running__attr(PyObject *object, const char *name)
 
 	if (!value)
 		running__calm();
-	if (value == py.Py_None) {
+	if (value == py.none) {
 		py.Py_DecRef(value);
 		return NULL;
 	}
@@ -461,7 +461,7 @@ bool running__gc_pause(void)
 	if (py.PyGC_Disable)
 		return py.PyGC_Disable();
 	on = call_gc("isenabled");
-	was_on = on == py.Py_True;
+	was_on = on == py.true_;
 	done = was_on ? call_gc("disable") : NULL;
 	if (on)
 		py.Py_DecRef(on);

@@ -16,6 +16,7 @@
 
 #define CHAIN_MAX 10000 /* coroutines that wait for each other, of one task */
 #define MEMO_SIZE 256	/* a power of two */
+#define FROZEN_FEW 1000 /* 3.12 freezes some hundreds of its own objects when it starts */
 
 enum kind { OTHER, FUNCTION, GENERATOR, COROUTINE, ASYNC_GENERATOR, TASK, GREENLET, LRU_CACHE, CACHED_PROPERTY };
 
@@ -226,7 +227,7 @@ static PyObject *descriptor_value(const PyTypeObject *type, const char *name, Py
 		py.Py_DecRef(get);
 	if (descriptor)
 		py.Py_DecRef(descriptor);
-	if (value == py.Py_None) {
+	if (value == py.none) {
 		py.Py_DecRef(value);
 		return NULL;
 	}
@@ -318,7 +319,7 @@ static void report_greenlet(struct scan *s, PyObject *object)
 
 /* Values in an lru_cache, and the function that it calls if it is a plain one (borrowed; `object` keeps it). The C type tells its members to
  * the garbage collector as keys and results, then `func` and `cache` next to each other (CPython, Modules/_functoolsmodule.c,
- * lru_cache_tp_traverse: in this order to 3.11, in the other one from 3.12 on), then types and its dict. cache_info() would run a
+ * lru_cache_tp_traverse: in this order to 3.9, in the other one from 3.10 on), then types and its dict. cache_info() would run a
  * namedtuple's Python code. -1: not known. */
 static Py_ssize_t lru_size(PyObject *object, PyObject **function)
 {
@@ -400,7 +401,7 @@ static void note_frozen(const struct report *r)
 	long frozen = count && Py_TYPE(count) == py.PyLong_Type ? py.PyLong_AsLong(count) : 0;
 
 	running__calm();
-	if (frozen > 0)
+	if (frozen > FROZEN_FEW)
 		msg__putf(r->out, PROTO_F_NOTE, "%ld objects are frozen (gc.freeze) and were not looked at", frozen);
 	if (count)
 		py.Py_DecRef(count);
