@@ -1,6 +1,6 @@
 /*
  * running_probe: an extension module that lets a test ask agent/running from inside a program, without the rest of the agent. The calling
- * thread stands for the agent's. It is linked against Python's symbols as any extension is; what it tests is not.
+ * thread stands for the agent's. As the agent it names no Python symbol.
  *
  * Targets are a list of tuples (code, name, function or None). Answers are texts: "KIND|NAME|TARGET|LINE|THREAD" and
  * "note|...".
@@ -16,12 +16,12 @@ static struct running_targets *take(PyObject *list)
 {
 	struct running_targets *t = running__new();
 
-	for (Py_ssize_t i = 0; t && i < PyList_Size(list); i++) {
+	for (Py_ssize_t i = 0; t && i < py.PyList_Size(list); i++) {
 		PyObject *code, *function;
 		const char *name;
 
-		if (!PyArg_ParseTuple(PyList_GetItem(list, i), "OsO", &code, &name, &function) ||
-		    running__add(t, code, name, function == Py_None ? NULL : function)) {
+		if (!py.PyArg_ParseTuple(py.PyList_GetItem(list, i), "OsO", &code, &name, &function) ||
+		    running__add(t, code, name, function == py.none ? NULL : function)) {
 			running__free(t);
 			return NULL;
 		}
@@ -32,25 +32,35 @@ static struct running_targets *take(PyObject *list)
 static PyObject *group_text(const struct msg_field *f)
 {
 	struct msg_in m = msg__group(f);
+	char text[4096];
 
-	return PyUnicode_FromFormat("%s|%s|%s|%d|%U", msg__str(&m, PROTO_F_KIND, "?"), msg__str(&m, PROTO_F_NAME, "-"),
-				    msg__str(&m, PROTO_F_TARGET, "?"), (int)msg__u64(&m, PROTO_F_LINE, 0),
-				    PyUnicode_FromFormat("%zu", (size_t)msg__u64(&m, PROTO_F_THREAD, 0)));
+	snprintf(text, sizeof(text), "%s|%s|%s|%llu|%llu", msg__str(&m, PROTO_F_KIND, "?"),
+		 msg__str(&m, PROTO_F_NAME, "-"), msg__str(&m, PROTO_F_TARGET, "?"),
+		 (unsigned long long)msg__u64(&m, PROTO_F_LINE, 0),
+		 (unsigned long long)msg__u64(&m, PROTO_F_THREAD, 0));
+	return py.Py_BuildValue("s", text);
+}
+
+static PyObject *note_text(const struct msg_field *f)
+{
+	char text[4096];
+
+	snprintf(text, sizeof(text), "note|%s", (const char *)f->data);
+	return py.Py_BuildValue("s", text);
 }
 
 static PyObject *texts(struct msg_out *out)
 {
 	struct msg_in m = { out->data, out->len };
-	PyObject *list = PyList_New(0);
+	PyObject *list = py.PyList_New(0);
 	struct msg_field f;
 
 	while (msg__next(&m, &f))
-		PyList_Append(list, f.id == PROTO_F_RUNNING ? group_text(&f)
-							    : PyUnicode_FromFormat("note|%s", (const char *)f.data));
+		py.PyList_Append(list, f.id == PROTO_F_RUNNING ? group_text(&f) : note_text(&f));
 	if (out->failed || m.len)
-		PyErr_SetString(PyExc_RuntimeError, "the message is damaged");
+		py.PyErr_SetString(py.PyExc_RuntimeError, "the message is damaged");
 	msg__free(out);
-	return PyErr_Occurred() ? NULL : list;
+	return py.PyErr_Occurred() ? NULL : list;
 }
 
 static PyObject *report(PyObject *self, PyObject *args)
@@ -61,8 +71,8 @@ static PyObject *report(PyObject *self, PyObject *args)
 	int scan;
 
 	(void)self;
-	if (!PyArg_ParseTuple(args, "Op", &list, &scan) || !(t = take(list)))
-		return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+	if (!py.PyArg_ParseTuple(args, "Op", &list, &scan) || !(t = take(list)))
+		return py.PyErr_Occurred() ? NULL : py.PyErr_NoMemory();
 	running__report(t, scan, &out);
 	running__free(t);
 	return texts(&out);
@@ -75,10 +85,10 @@ static PyObject *anyone(PyObject *self, PyObject *list)
 
 	(void)self;
 	if (!t)
-		return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+		return py.PyErr_Occurred() ? NULL : py.PyErr_NoMemory();
 	any = running__anyone(t);
 	running__free(t);
-	return PyLong_FromLong(any);
+	return py.PyLong_FromLong(any);
 }
 
 /* wait(targets, ms) -> (status, texts) */
@@ -91,14 +101,14 @@ static PyObject *wait_quiescent(PyObject *self, PyObject *args)
 	int ms, status;
 
 	(void)self;
-	if (!PyArg_ParseTuple(args, "Oi", &list, &ms) || !(t = take(list)))
-		return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+	if (!py.PyArg_ParseTuple(args, "Oi", &list, &ms) || !(t = take(list)))
+		return py.PyErr_Occurred() ? NULL : py.PyErr_NoMemory();
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	status = running__wait_quiescent(
 		t, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + (uint64_t)ms * 1000000, &out);
 	running__free(t);
 	list = texts(&out);
-	return list ? Py_BuildValue("(iN)", status, list) : NULL;
+	return list ? py.Py_BuildValue("(iN)", status, list) : NULL;
 }
 
 /* note_cache(object, name) -> texts */
@@ -109,7 +119,7 @@ static PyObject *note_cache(PyObject *self, PyObject *args)
 	const char *name;
 
 	(void)self;
-	if (!PyArg_ParseTuple(args, "Os", &object, &name))
+	if (!py.PyArg_ParseTuple(args, "Os", &object, &name))
 		return NULL;
 	running__note_cache(object, name, &out);
 	return texts(&out);
@@ -123,10 +133,15 @@ static PyMethodDef methods[] = {
 	{ NULL },
 };
 
-static struct PyModuleDef module = { PyModuleDef_HEAD_INIT, .m_name = "running_probe", .m_size = -1,
-				     .m_methods = methods };
+static struct PyModuleDef module = {
+	.m_base.ob_base.ob_refcnt = 1, .m_name = "running_probe", .m_size = -1, .m_methods = methods
+};
 
-PyMODINIT_FUNC PyInit_running_probe(void)
+PyObject *PyInit_running_probe(void);
+
+PyObject *PyInit_running_probe(void)
 {
-	return PyModule_Create(&module);
+	if (!py__is_there() || py__load())
+		return NULL;
+	return py.PyModule_Create2(&module, PY_ABI_VERSION);
 }
