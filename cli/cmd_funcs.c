@@ -7,6 +7,7 @@
 #include "nearest.h"
 #include "opt.h"
 #include "pattern.h"
+#include "program.h"
 #include "pyobj.h"
 #include "target.h"
 
@@ -111,12 +112,9 @@ static int list(pid_t pid, const struct pattern_set *set, bool heading)
 		err = pyobj_reader__new(t, &reader);
 	if (!err)
 		err = pyobj_each_function(reader, add, &rows);
-	status = diag_exit_status(err);
-	if (err) {
-		if (*diag_remedy(err))
-			fprintf(stderr, "pylu-bpf: %s\n", diag_remedy(err));
+	status = program_failed(err);
+	if (err)
 		goto out;
-	}
 	if (heading)
 		printf("%d: %s\n", (int)pid, t->command);
 	if (rows.n)

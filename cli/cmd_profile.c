@@ -12,6 +12,7 @@
 #include "out.h"
 #include "output.h"
 #include "profile.h"
+#include "program.h"
 #include "session.h"
 #include "suggest.h"
 #include "targets.h"
@@ -172,9 +173,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	session__free(s);
 	launch__free(launch);
 	output__close(output, err);
-	if (err && diag_remedy(err)[0])
-		fprintf(stderr, "pylu-bpf: %s\n", diag_remedy(err));
-	return diag_exit_status(err);
+	return program_failed(err);
 }
 
 const struct command cmd_profile = {

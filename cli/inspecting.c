@@ -5,6 +5,7 @@
 
 #include "diag.h"
 #include "interrupt.h"
+#include "program.h"
 
 #define POLL_MS 50
 
@@ -61,7 +62,5 @@ int inspecting_status(int err)
 {
 	if (err == -EPIPE)
 		return 0;
-	if (err && diag_remedy(err)[0])
-		fprintf(stderr, "pylu-bpf: %s\n", diag_remedy(err));
-	return diag_exit_status(err);
+	return program_failed(err);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "diag.h"
+#include "program.h"
 
 int out_file__open(struct out_file *o, const char *path, mode_t mode)
 {
@@ -47,7 +48,7 @@ int out_file__check(const struct out_file *o, int err)
 void out_file__announce(const struct out_file *o)
 {
 	if (o->path)
-		fprintf(stderr, "pylu-bpf: wrote %s\n", o->path);
+		fprintf(stderr, "%s: wrote %s\n", program_name(), o->path);
 }
 
 void out_file__close(struct out_file *o, bool keep)

@@ -13,21 +13,25 @@
 #include <stdbool.h>
 
 /* X(name, exit status, remedy). The remedy is a sentence that the command adds below the message; "" for none. */
-#define DIAG_CODES(X)                                                                                                  \
-	X(NOT_PYTHON, 3, "Only processes that hold a CPython interpreter can be looked at; `pylu-bpf ps` lists them.") \
-	X(UNSUPPORTED, 3,                                                                                              \
-	  "Supported are CPython 3.8 to 3.15 on x86-64, with a GIL and without --without-computed-gotos.")             \
-	X(NO_SITE, 3, "Nothing was attached. Please report the build-id above.")                                       \
-	X(BACKEND, 3, "Without --backend the one that fits is used.")                                                  \
-	X(NOT_PROVED, 3, "Nothing was reported, because it could not be shown to be right.")                           \
-	X(NO_KERNEL, 3,                                                                                                \
-	  "Linux 5.17 or later with BTF, uprobes and BPF is needed; `pylu-bpf doctor` shows what is missing.")         \
-	X(FOREIGN_PIDS, 3, "Run pylu-bpf in the host's pid namespace; `pylu-bpf doctor` shows more.")                  \
-	X(NO_CAPABILITY, 4,                                                                                            \
-	  "Run as root, or give pylu-bpf CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; `pylu-bpf doctor` shows what is "    \
-	  "missing.")                                                                                                  \
-	X(GONE, 1, "")                                                                                                 \
-	X(BAD_DATA, 1, "")                                                                                             \
+#define DIAG_CODES(X)                                                                                                 \
+	X(NOT_PYTHON, 3,                                                                                              \
+	  "Only processes that hold a CPython interpreter can be looked at or changed; the command `ps` lists them.") \
+	X(UNSUPPORTED, 3,                                                                                             \
+	  "Supported are CPython 3.8 to 3.15 on x86-64, with a GIL and without --without-computed-gotos.")            \
+	X(NO_SITE, 3, "Nothing was attached. Please report the build-id above.")                                      \
+	X(BACKEND, 3, "Without --backend the one that fits is used.")                                                 \
+	X(NOT_PROVED, 3, "Nothing was reported, because it could not be shown to be right.")                          \
+	X(NO_KERNEL, 3,                                                                                               \
+	  "Linux 5.17 or later with BTF, uprobes and BPF is needed; `pylu-bpf doctor` shows what is missing.")        \
+	X(FOREIGN_PIDS, 3, "Run pylu-bpf in the host's pid namespace; `pylu-bpf doctor` shows more.")                 \
+	X(NO_CAPABILITY, 4,                                                                                           \
+	  "Run as root, or give pylu-bpf CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; `pylu-bpf doctor` shows what is "   \
+	  "missing.")                                                                                                 \
+	X(NO_INJECT, 3,                                                                                               \
+	  "Load the agent when the program starts: `pylu-cli run -- COMMAND`, or `import pylu_agent; "                \
+	  "pylu_agent.start()` in it.")                                                                               \
+	X(GONE, 1, "")                                                                                                \
+	X(BAD_DATA, 1, "")                                                                                            \
 	X(USAGE, 2, "")
 
 enum diag_code {

@@ -192,37 +192,6 @@ static int read_command(struct target *t, struct refusal *r)
 	return t->command ? 0 : refuse_memory(r);
 }
 
-/* Opens the very file behind a mapping, by the surest way that we are allowed. *path is malloc'ed. */
-static int open_mapped(pid_t pid, const struct mapping *m, struct elf_file **elf, char **path)
-{
-	int err = -ENOENT, next, n;
-
-	for (int way = 0; way < 3; way++) {
-		*path = NULL;
-		if (way == 0)
-			n = asprintf(path, "/proc/%d/map_files/%lx-%lx", (int)pid, m->start, m->end);
-		else if (way == 1 && m->rank == RANK_EXE)
-			n = asprintf(path, "/proc/%d/exe", (int)pid);
-		else if (way == 2 && !m->deleted)
-			n = asprintf(path, "/proc/%d/root%s", (int)pid, m->path);
-		else
-			continue;
-		if (n < 0)
-			return -ENOMEM;
-		next = elf_file__probe(*path, elf);
-		if (next == 0)
-			return 0;
-		free(*path);
-		*path = NULL;
-		/* It opened, and is not for us: another way would lead to the same file. */
-		if (next == -DIAG_UNSUPPORTED || next == -DIAG_BAD_DATA)
-			return next;
-		if (err != -EACCES && err != -EPERM)
-			err = next;
-	}
-	return err;
-}
-
 /* What the search has come to. */
 struct search {
 	const struct mapping *found;  /* through which mapping */
@@ -246,7 +215,7 @@ static bool try_file(struct target *t, const struct mapping *m, struct search *s
 {
 	struct elf_file *elf = NULL;
 	char *path = NULL;
-	int err = open_mapped(t->pid, m, &elf, &path);
+	int err = mapping__open(t->pid, m, &elf, &path);
 
 	if ((err == -EACCES || err == -EPERM) && !s->denied && m->rank != RANK_OTHER)
 		s->denied = m;

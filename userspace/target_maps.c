@@ -1,9 +1,13 @@
 /*
  * target_maps: parses /proc/PID/maps.
  *
- * Owns the list. The names in it are the target's to choose: nothing here opens a file by them.
+ * Owns the list. The names in it are the target's to choose: a file is opened through the kernel's own link to what is
+ * mapped where we may follow that, and callers compare what they got with the process's memory.
  */
 #include "target_maps.h"
+
+#include "diag.h"
+#include "elf.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -143,4 +147,34 @@ void mappings__free(struct mappings *maps)
 bool mapping__same_file(const struct mapping *a, const struct mapping *b)
 {
 	return a->dev == b->dev && a->inode == b->inode && a->deleted == b->deleted;
+}
+
+int mapping__open(pid_t pid, const struct mapping *m, struct elf_file **elf, char **path)
+{
+	int err = -ENOENT, next, n;
+
+	for (int way = 0; way < 3; way++) {
+		*path = NULL;
+		if (way == 0)
+			n = asprintf(path, "/proc/%d/map_files/%lx-%lx", (int)pid, m->start, m->end);
+		else if (way == 1 && m->rank == RANK_EXE)
+			n = asprintf(path, "/proc/%d/exe", (int)pid);
+		else if (way == 2 && !m->deleted)
+			n = asprintf(path, "/proc/%d/root%s", (int)pid, m->path);
+		else
+			continue;
+		if (n < 0)
+			return -ENOMEM;
+		next = elf_file__probe(*path, elf);
+		if (next == 0)
+			return 0;
+		free(*path);
+		*path = NULL;
+		/* It opened, and is not for us: another way would lead to the same file. */
+		if (next == -DIAG_UNSUPPORTED || next == -DIAG_BAD_DATA)
+			return next;
+		if (err != -EACCES && err != -EPERM)
+			err = next;
+	}
+	return err;
 }

@@ -1,6 +1,6 @@
 /*
  * target_maps: the files that a process has mapped as code, from /proc/PID/maps, in the order in which target.c looks
- * for an interpreter in them. Private to target.c.
+ * for an interpreter in them. For target.c, and for those who look for other files in a target.
  */
 #ifndef PYLU_TARGET_MAPS_H
 #define PYLU_TARGET_MAPS_H
@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+
+struct elf_file;
 
 enum rank { RANK_EXE, RANK_LIBPYTHON, RANK_PYTHON, RANK_OTHER, RANK_COUNT };
 
@@ -39,6 +41,10 @@ int mappings__read(pid_t pid, const char *exe, bool exe_deleted, struct mappings
 /* The same from the text of maps. 0 or -ENOMEM; free with mappings__free in either case. */
 int mappings__parse(FILE *text, const char *exe, bool exe_deleted, struct mappings *maps);
 void mappings__free(struct mappings *maps);
+
+/* Opens the very file behind a mapping, by the surest way that we are allowed. *path is how it was opened, malloc'ed.
+ * 0, or a negative code that was not reported. Compare the file with the process's memory before it is believed. */
+int mapping__open(pid_t pid, const struct mapping *m, struct elf_file **elf, char **path);
 
 bool mapping__same_file(const struct mapping *a, const struct mapping *b);
 
