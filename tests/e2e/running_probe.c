@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "agent/running.h"
-#include "agent/proto.h"
+#include "proto.h"
+#include "running.h"
 
 static struct running_targets *take(PyObject *list)
 {

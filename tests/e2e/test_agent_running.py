@@ -32,9 +32,10 @@ def right(folder, said, name):
 def main():
     suite = Suite(__doc__)
     suite.start(needs_root=False)
-    probe = os.environ.get('PYLU_RUNNING_PROBE') or os.path.join(harness.ROOT, 'build', 'tests', 'e2e', 'running_probe.abi3.so')
-    if not os.path.exists(probe):
-        suite.note_skip('%s is not there' % probe)
+    try:
+        probe = harness.built('PYLU_RUNNING_PROBE', 'tests', 'e2e', 'running_probe.abi3.so')
+    except harness.Skipped as missing:
+        suite.note_skip(str(missing))
         suite.finish()
     for python in suite.interpreters():
         said = {}
