@@ -50,8 +50,9 @@
 
 struct thread {
 	pid_t tid;
+	int64_t call; /* where it slept before it was stopped, as in struct inject_look */
 	int class;    /* lower ones are tried first */
-	char why[80]; /* not used, because */
+	char why[96]; /* not used, because */
 };
 
 struct injection {
@@ -139,6 +140,8 @@ static bool consider(const struct injection *in, struct thread *thread, const st
 		unfit(thread, "it sleeps where nothing wakes it (state D)");
 	else if (look->state == 'Z' || look->state == 'X')
 		unfit(thread, "it is ending");
+	else if (look->unknown)
+		unfit(thread, "it waits in a call that was interrupted before, of which kind is not known");
 	else if (look->call >= 0 && !call)
 		unfit(thread, "it waits in system call %lld", (long long)look->call);
 	else if (look->call >= 0 && !call->usable)
@@ -146,6 +149,7 @@ static bool consider(const struct injection *in, struct thread *thread, const st
 	else if (look->call < 0 && !in->plan.text)
 		unfit(thread, "it runs, and the interpreter has an allocator of its own in it");
 	else {
+		thread->call = look->call;
 		thread->class = look->call < 0 ? 0 : thread->tid != in->t->pid ? 1 : 2;
 		return true;
 	}
@@ -245,7 +249,7 @@ static int fits(struct injection *in, struct thread *thread, struct inject_state
 	if (state->mask & look.caught)
 		return unfit(thread, "it blocks a signal for which there is a handler");
 	if (call >= 0) {
-		if (!known || !known->usable)
+		if (!known || !known->usable || (call == SYS_restart_syscall && thread->call != call))
 			return unfit(thread, "it is in a system call%s%s", known ? ": " : "", known ? known->name : "");
 		if (result != -EINTR && result != -E_RESTARTSYS && result != -E_RESTARTNOINTR &&
 		    result != -E_RESTARTNOHAND && result != -E_RESTART_BLOCK)

@@ -60,6 +60,7 @@ struct inject_look {
 	char state;	  /* as in /proc/PID/stat */
 	bool running;	  /* or just about to */
 	int64_t call;	  /* the system call that it sleeps in, -1 none, -2 not known */
+	bool unknown;	  /* a call that was stopped before, and of which kind is not known */
 	uint64_t pc;	  /* where it sleeps; 0 not known */
 	uint64_t caught;  /* signals for which the process has handlers */
 	pid_t tracer;	  /* who traces it, 0 nobody */
