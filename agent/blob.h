@@ -18,11 +18,11 @@
  *   target     str    as RESOLVE gave it back (canonical); for 'add' and 'set' where it is put: module.qualname
  *   code_id    int    the target's, from RESOLVE; 0 for add and set
  *   free       tuple of str   the target's free variables as they were when compiled
- *   maker      code or None   a module's code that binds __pylu_make, run with scratch locals and the target module's globals. The function is
- *                     called with the body's values named in `args` and returns the new function, or (new, trampoline). For
- *                     'add' and 'set' it returns the value.
+ *   maker      code       a module's code that binds __pylu_make, run with scratch locals and the target module's globals. The function is
+ *                     called with the body's values named in `args` and returns the new function; for 'add' and 'set' the value.
  *   args       tuple of str
  *   gate       code or None   (redefine) a function's code with `free` as its free variables that does: return GATE(*a, **k)
+ *   trampoline code or None   (redefine) the same, with the new function's parameters, that calls the new function ("\0pylu:impl")
  *   original   str or None    the original's source, for `show`
  *   line, last_line   int     where in `source` the new function stands
  *   notes      tuple of str
@@ -35,9 +35,14 @@
  *   "\0pylu:call"          called without arguments at the start of each call, where calls are counted
  *   "\0pylu:error"         called in an except block, where errors are counted
  *
- * FREE VARIABLES. The new function's cells are the target's own, by name. What it needs and the target lacks (`__class__` of a method that
- * had no super(), a helper that is also a local name somewhere) makes the trampoline necessary: the agent builds the new
- * function with cells of its own for these and the target gets the trampoline's code.
+ * FREE VARIABLES. The new function's cells are the target's own, by name. Without a trampoline the new code's free variables
+ * are those of the target, in the same order, and it can be put into the target itself. With one they are not: the new code needs what
+ * the target lacks (`__class__` of a method that had no super(), a helper that is also a local name somewhere), or lacks what it has.
+ * Then the agent makes a function of its own from the new code, whose cells are the target's where it has one of that name, else those of
+ * the function that the maker returned (__class__ is already the right class there), and the target gets the trampoline's code.
+ *
+ * From 3.11 on the gate and the trampoline have the kind (generator, coroutine, ...) of the function in their flags, and are plain
+ * functions nevertheless: what they call makes the generator. So the interpreter does not warn of a change of kind.
  */
 #ifndef PYLU_BLOB_H
 #define PYLU_BLOB_H

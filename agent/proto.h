@@ -46,8 +46,8 @@ enum proto_type {
 	PROTO_HELLO = 1,
 	/* [TARGET] -> the function that would be changed:
 	 * [TARGET(canonical, with its layer) MODULE QUALNAME KIND LAYER? CODE_ID FREE* FLAGS ARGCOUNT POSONLY KWONLY ARGNAME*
-	 * DEFAULTS(count) KWDEFAULT* FILE LINE CODE_NAME CLASS? PATCHED_BY? NOTE*]; for a place where something can be added
-	 * [TARGET MODULE QUALNAME KIND(=absent|value|class|module)]. */
+	 * DEFAULTS(count) KWDEFAULT* FILE LINE CODE_NAME CODE_QUAL? OPTIMIZE? CLASS? PATCHED_BY? NOTE*]; for a place where something
+	 * can be added [TARGET MODULE QUALNAME KIND(=absent|value|class|module)]. */
 	PROTO_RESOLVE,
 	/* [BLOB OPTIONS...] (see blob.h): all that can be done before anything changes: unmarshal, run the patch's own code,
 	 * make the new functions, resolve and check the targets. -> [TOKEN CHANGE* NOTE* RUNNING* GIL_WAIT_US HOLD_US]
@@ -151,6 +151,8 @@ enum proto_field {
 	PROTO_F_SCRIPT,	     /* s */
 	PROTO_F_INPUT,	     /* b */
 	PROTO_F_OUTPUT,	     /* b */
+	PROTO_F_CODE_QUAL,   /* s co_qualname, before 3.11 the function's __qualname__; absent: QUALNAME */
+	PROTO_F_OPTIMIZE,    /* u sys.flags.optimize */
 };
 
 enum proto_code {
@@ -164,6 +166,7 @@ enum proto_code {
 	PROTO_E_PYTHON,	     /* the patch's own code raised; see TRACEBACK */
 	PROTO_E_TIME,	     /* the patch's own code did not end in time */
 	PROTO_E_UNSUPPORTED, /* free-threaded, a subinterpreter, ... */
+	PROTO_E_NO_MODULE,   /* the target's module is not loaded in this process: there is nothing to change */
 };
 
 #endif

@@ -1,79 +1,90 @@
-/* cmd_agents: pylu-cli's ps: the Python processes of this host, whose they are, and whether there is an agent in them. */
-#include <dirent.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+/* cmd_agents: pylu-cli's ps: the Python processes of this host, whose they are, whether there is an agent in them or can be. */
+#include <stddef.h>
 
+#include "answer.h"
 #include "diag.h"
 #include "opt.h"
-#include "proto.h"
+#include "out_util.h"
+#include "reach.h"
 #include "target.h"
-#include "user.h"
 
-static const struct opt opts[] = { { 0 } };
+#define ANSWER_MS 1000
 
-static bool has_agent(pid_t pid)
-{
-	static const char wanted[] = "/memfd:" PROTO_MEMFD_NAME;
-	char path[300], link[sizeof(wanted)];
-	const struct dirent *entry;
-	bool found = false;
-	DIR *dir;
+struct config {
+	const char *format;
+};
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
-	while (dir && !found && (entry = readdir(dir))) {
-		ssize_t n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link));
-
-		found = n >= (ssize_t)sizeof(wanted) - 1 && !memcmp(link, wanted, sizeof(wanted) - 1);
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-static void silent(enum diag_level level, const char *message, void *ctx)
-{
-	(void)level, (void)message, (void)ctx;
-}
+static const struct opt opts[] = {
+	{ 'f', "format", "FORMAT", "text or json (default: text)", OPT_CHOICE, offsetof(struct config, format),
+	  report_format },
+	{ 0 },
+};
 
 static int list(pid_t pid, void *ctx)
 {
-	int *found = ctx;
+	struct report *report = ctx;
 	const char *why;
 	struct target *t;
-	char user[64];
+	struct reach found;
+	json_t *out;
 
 	if (target__probe(pid, &t, &why))
 		return 0;
-	if (!(*found)++)
-		printf("%7s  %-8s  %-5s  %-12s  %s\n", "PID", "PYTHON", "AGENT", "USER", "COMMAND");
-	printf("%7d  %-8s  %-5s  %-12s  %.200s\n", (int)pid, t->version.text, has_agent(pid) ? "yes" : "no",
-	       user_name(t->uid, user, sizeof(user)), t->command);
 	target__close(t);
+	out = report__process(report, pid);
+	if (!out)
+		return -ENOMEM;
+	found = reach__examine(report, out, pid, ANSWER_MS);
+	json_object_set_new(out, "attachable", json_boolean(found.attachable));
 	return 0;
+}
+
+static void text(const struct report *r, const json_t *process, struct sink *s)
+{
+	const bool agent = json_is_string(json_object_get(process, "agent"));
+
+	if (process == json_array_get(r->processes, 0))
+		sink__printf(s, "%7s  %-9s  %-10s  %7s  %-12s  %s\n", "PID", "PYTHON", "AGENT", "PATCHES", "USER",
+			     "COMMAND");
+	sink__printf(s, "%7d  %-9s  %-10s  ", (int)answer_number(process, "pid", 0),
+		     answer_text(process, "python", "?"),
+		     agent						    ? "yes"
+		     : json_is_true(json_object_get(process, "attachable")) ? "attachable"
+									    : "no");
+	if (agent)
+		sink__printf(s, "%7d  ", (int)answer_number(process, "applied", 0));
+	else
+		sink__printf(s, "%7s  ", "-");
+	sink__printf(s, "%-12s  ", answer_text(process, "user", "?"));
+	sink__put_shown(s, answer_text(process, "command", ""));
+	sink__puts(s, "\n");
 }
 
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	int found = 0, first, status = opt__parse(cmd, argc, argv, NULL, &first);
+	struct config config = { 0 };
+	struct report report;
+	int err, first, status = opt__parse(cmd, argc, argv, &config, &first);
 
 	if (status)
 		return status < 0 ? 0 : status;
 	if (first < argc)
 		return opt__usage(cmd, "unexpected '%s'", argv[first]);
-	diag_set_callback(silent, NULL); /* what cannot be looked at is left out */
-	target_for_each_pid(list, &found);
-	if (!found)
+	err = report__open(&report, cmd->name);
+	if (!err)
+		err = target_for_each_pid(list, &report);
+	status = err ? diag_exit_status(err) : report__write(&report, config.format, text);
+	if (!status && !json_array_size(report.processes) && (!config.format || *config.format == 't'))
 		puts("no Python process that you may look at");
-	return 0;
+	report__close(&report);
+	return status;
 }
 
 const struct command cmd_agents = {
 	.name = "ps",
-	.usage = "ps",
-	.summary = "list Python processes: pid, version, whether there is an agent, user, command",
+	.usage = "ps [-f FORMAT]",
+	.summary = "list Python processes: pid, version, agent or whether it can be attached, patches, user, command",
+	.notes = "'doctor -p PID' says why a process has no agent and cannot be given one.",
 	.opts = opts,
 	.run = run,
 };

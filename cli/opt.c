@@ -128,6 +128,38 @@ static int set_rate(const struct command *cmd, const struct opt *o, uint32_t *va
 	return 0;
 }
 
+bool opt_period(const char *text, uint64_t *ms)
+{
+	static const struct unit {
+		char letter;
+		uint64_t ms;
+	} units[] = { { 'd', 86400000 }, { 'h', 3600000 }, { 'm', 60000 }, { 's', 1000 }, { 0, 1000 } };
+	const uint64_t year = 365 * units[0].ms;
+	size_t next = 0;
+	uint32_t n;
+
+	*ms = 0;
+	do {
+		const char *end = digits(text, &n);
+
+		while (end && next < 5 && units[next].letter != *end)
+			next++;
+		if (!end || next == 5 || (!*end && *ms))
+			return false;
+		*ms += n * units[next++].ms;
+		text = *end ? end + 1 : end;
+	} while (*text && *ms <= year);
+	return *ms && *ms <= year;
+}
+
+static int set_list(const struct command *cmd, const struct opt *o, struct opt_list *list, const char *arg)
+{
+	if (list->n == OPT_MAX_LIST)
+		return opt__usage(cmd, "--%s may be given %d times at most", o->name, OPT_MAX_LIST);
+	list->items[list->n++] = arg;
+	return 0;
+}
+
 static int set(const struct command *cmd, const struct opt *o, char *config, const char *arg)
 {
 	void *value = config + o->offset;
@@ -158,6 +190,13 @@ static int set(const struct command *cmd, const struct opt *o, char *config, con
 		return set_count(cmd, o, value, arg);
 	case OPT_RATE:
 		return set_rate(cmd, o, value, arg);
+	case OPT_PERIOD:
+		if (!opt_period(arg, value))
+			return opt__usage(cmd, "--%s takes a time such as 45s, 10m or 1h30m, at most a year, not '%s'",
+					  o->name, arg);
+		return 0;
+	case OPT_LIST:
+		return set_list(cmd, o, value, arg);
 	case OPT_TABLE: /* flatten() left none */
 		break;
 	}

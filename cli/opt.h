@@ -4,6 +4,7 @@
 #ifndef PYLU_OPT_H
 #define PYLU_OPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,6 +17,8 @@ enum opt_type {
 	OPT_PIDS,    /* struct opt_pids; comma-separated, may be given more than once */
 	OPT_COUNT,   /* uint32_t, from 1 to `most` */
 	OPT_RATE,    /* uint32_t, a second; 0: no limit */
+	OPT_PERIOD,  /* uint64_t, ms, > 0: 45s, 10m, 1h30m, 2d */
+	OPT_LIST,    /* struct opt_list; may be given more than once */
 	OPT_TABLE,   /* no option, but those of `table`; see OPT_INCLUDE */
 };
 
@@ -23,6 +26,13 @@ enum opt_type {
 
 struct opt_pids {
 	pid_t pids[OPT_MAX_PIDS];
+	size_t n;
+};
+
+#define OPT_MAX_LIST 16
+
+struct opt_list {
+	const char *items[OPT_MAX_LIST];
 	size_t n;
 };
 
@@ -54,6 +64,9 @@ struct command {
  * --help was asked for and printed.
  */
 int opt__parse(const struct command *cmd, int argc, char **argv, void *config, int *first);
+
+/* "45s", "10m", "1h30m", "2d" in ms; a number alone is seconds. Up to a year. False where it is nothing of the kind, or 0. */
+bool opt_period(const char *text, uint64_t *ms);
 
 /* A usage error: prints the message and how to get help. Returns 2. */
 int opt__usage(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

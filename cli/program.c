@@ -39,12 +39,17 @@ static void print(enum diag_level level, const char *message, void *ctx)
 		level == DIAG_LEVEL_WARN ? "warning: " : "", message, *color ? "\033[0m" : "");
 }
 
-int program_failed(int err)
+const char *program_remedy(int err)
 {
 	const char *remedy = self->remedy ? self->remedy(err) : NULL;
 
-	if (!remedy)
-		remedy = diag_remedy(err);
+	return remedy ? remedy : diag_remedy(err);
+}
+
+int program_failed(int err)
+{
+	const char *remedy = program_remedy(err);
+
 	if (err && remedy[0])
 		fprintf(stderr, "%s: %s\n", self->name, remedy);
 	return diag_exit_status(err);

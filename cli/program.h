@@ -16,6 +16,9 @@ int program__main(const struct program *program, int argc, char **argv);
 /* The program's name, for messages. */
 const char *program_name(void);
 
+/* What can be done about an error, or "". */
+const char *program_remedy(int err);
+
 /* Adds the remedy to an error that was reported, where there is one. Returns the exit status that belongs to it. */
 int program_failed(int err);
 

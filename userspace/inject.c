@@ -24,6 +24,7 @@
 #include <dirent.h>
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -442,6 +443,26 @@ static int check_process(const struct injection *in)
 				  "opening and mapping a "
 				  "library or for making a thread; --force tries it all the same",
 				  pid);
+	return 0;
+}
+
+int inject_possible(const struct target *t)
+{
+	const struct inject_options options = { 0 };
+	struct injection in = { .t = t, .options = &options };
+	char path[64];
+	int fd, err = check_process(&in);
+
+	if (!err)
+		err = inject_plan__make(t, 0, &in.plan);
+	if (err)
+		return err;
+	/* The kernel asks here what it asks of a tracer (PTRACE_MODE_ATTACH, Yama). */
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)t->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return refuse_trace(&in, t->pid, errno);
+	close(fd);
 	return 0;
 }
 

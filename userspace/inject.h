@@ -51,4 +51,7 @@ struct inject_result {
  */
 int inject(const struct target *t, const struct inject_options *options, struct inject_result *out);
 
+/* Whether it could be tried: what does not pass by itself is looked at, and nothing is done. 0, or a code as above, reported. */
+int inject_possible(const struct target *t);
+
 #endif

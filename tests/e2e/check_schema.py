@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that json outputs are valid by the schema in docs/ that their `format` names: a profile, doctor's findings, lines, events.
+"""Checks that json outputs are valid by the schema in docs/ that their `format` names: a profile, doctor's findings, lines, patches,
+events.
 
     check_schema.py FILE...     exit status 0: all are valid, 1: one is not, 2: usage, 77: jsonschema is not installed
 
@@ -43,10 +44,10 @@ def load_schema(name):
 
 
 def validators():
-    """Of whole profiles, of one call of a profile, of doctor's findings, of lines, of an event's line."""
+    """Of whole profiles, of one call of a profile, of doctor's findings, of lines, of patches, of an event's line."""
     schema = load_schema("profile.schema.json")
     call_schema = {"$defs": schema["$defs"], "$ref": "#/$defs/call"}
-    return [jsonschema.Draft202012Validator(s) for s in (schema, call_schema, *map(load_schema, ("doctor.schema.json", "lines.schema.json", "events.schema.json")))]
+    return [jsonschema.Draft202012Validator(s) for s in (schema, call_schema, *map(load_schema, ("doctor.schema.json", "lines.schema.json", "patches.schema.json", "events.schema.json")))]
 
 
 def errors_in_events(text, validator):
@@ -67,7 +68,7 @@ def errors_in_events(text, validator):
             yield "line %d: a %s does not belong here" % (number, kind)
 
 
-def errors_in(path, whole, call_validator, doctor, lines, event_validator):
+def errors_in(path, whole, call_validator, doctor, lines, patches, event_validator):
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -82,6 +83,8 @@ def errors_in(path, whole, call_validator, doctor, lines, event_validator):
         whole = doctor
     if isinstance(result, dict) and result.get("format") == "pylu-lines":
         whole = lines
+    if isinstance(result, dict) and result.get("format") == "pylu-patches":
+        whole = patches
     processes = result.get("processes") if isinstance(result, dict) else None
     for process in processes if isinstance(processes, list) else []:
         threads = process.get("threads") if isinstance(process, dict) else None

@@ -96,6 +96,42 @@ static void test_numbers(void)
 	}
 }
 
+static void test_periods(void)
+{
+	static const struct {
+		const char *text;
+		int64_t want; /* -1: no period */
+	} cases[] = {
+		{ "45s", 45000 },
+		{ "45", 45000 },
+		{ "10m", 600000 },
+		{ "1h30m", 5400000 },
+		{ "2d", 172800000 },
+		{ "365d", 31536000000 },
+		{ "1d1h1m1s", 90061000 },
+		{ "0", -1 },
+		{ "", -1 },
+		{ "m", -1 },
+		{ "10x", -1 },
+		{ "30m1h", -1 },
+		{ "1m1m", -1 },
+		{ "1h30", -1 },
+		{ "-5s", -1 },
+		{ "1.5h", -1 },
+		{ "366d", -1 },
+		{ "4294967296s", -1 },
+		{ "10m ", -1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t ms;
+		bool ok = opt_period(cases[i].text, &ms);
+
+		if (!CHECK_EQ(ok ? (int64_t)ms : -1, cases[i].want))
+			fprintf(stderr, "'%s'\n", cases[i].text);
+	}
+}
+
 static void test_shared(void)
 {
 	struct config config = { .seen = SEEN_OPTS_DEFAULTS };
@@ -126,6 +162,7 @@ static void test_shared(void)
 int main(void)
 {
 	test_numbers();
+	test_periods();
 	test_shared();
 	return check_done();
 }
