@@ -88,44 +88,6 @@ static void pause_ns(uint64_t ns)
 	nanosleep(&(struct timespec){ .tv_nsec = (long)ns }, NULL);
 }
 
-/* Why we may not trace a thread, and what to do. */
-static int refuse_trace(const struct injection *in, pid_t tid, int err)
-{
-	const int pid = (int)in->t->pid;
-	struct inject_look look;
-	char scope = '0';
-	FILE *f;
-
-	if (!inject_look__at(in->t->pid, tid, &look) && look.tracer)
-		return diag_error(-EPERM,
-				  "process %d is traced by process %d already (a debugger, strace); one can at a time",
-				  pid, (int)look.tracer);
-	f = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
-	if (f) {
-		if (fread(&scope, 1, 1, f) != 1)
-			scope = '0';
-		fclose(f);
-	}
-	if (scope == '3')
-		return diag_error(-EPERM,
-				  "process %d: kernel.yama.ptrace_scope is 3: nobody may trace a process until this "
-				  "host is started again",
-				  pid);
-	if (geteuid() != in->t->uid && geteuid() != 0)
-		return diag_error(-EPERM, "process %d belongs to user %u: run this as that user or as root", pid,
-				  (unsigned)in->t->uid);
-	if (scope != '0')
-		return diag_error(
-			-EPERM,
-			"process %d may not be traced, because kernel.yama.ptrace_scope is %c: run this as root%s", pid,
-			scope, scope == '1' ? ", or set it to 0 for the moment" : "");
-	return diag_error(
-		-EPERM,
-		"process %d may not be traced (%s): it changed its user id or is not dumpable, or CAP_SYS_PTRACE is "
-		"missing; run this as root",
-		pid, strerror(err));
-}
-
 /* Whether it is worth stopping; sets its class. */
 static bool consider(const struct injection *in, struct thread *thread, const struct inject_look *look)
 {
@@ -363,7 +325,7 @@ static int try_thread(struct injection *in, struct thread *thread)
 	if (ptrace(PTRACE_SEIZE, thread->tid, NULL, NULL)) {
 		if (errno == ESRCH)
 			return unfit(thread, "it is ending");
-		return refuse_trace(in, thread->tid, errno);
+		return inject_refuse_trace(in->t, thread->tid, errno);
 	}
 	step(in, INJECT_SEIZED);
 	in->out->stops++;
@@ -425,47 +387,6 @@ static int report_busy(const struct injection *in)
 		(int)in->t->pid, in->options->seconds, text);
 }
 
-/* What holds for the whole process, mostly, and does not pass. */
-static int check_process(const struct injection *in)
-{
-	struct inject_look look;
-	const int pid = (int)in->t->pid;
-
-	if (inject_look__at(in->t->pid, in->t->pid, &look))
-		return diag_error(-ESRCH, "process %d has ended", pid);
-	if (look.shadow_stack)
-		return diag_error(-DIAG_NO_INJECT,
-				  "process %d has a shadow stack (CET): a thread cannot be sent off and come back",
-				  pid);
-	if (look.seccomp == 1 || (look.seccomp && !in->options->force))
-		return diag_error(-DIAG_NO_INJECT,
-				  "process %d has its system calls filtered (seccomp), and a filter may kill it for "
-				  "opening and mapping a "
-				  "library or for making a thread; --force tries it all the same",
-				  pid);
-	return 0;
-}
-
-int inject_possible(const struct target *t)
-{
-	const struct inject_options options = { 0 };
-	struct injection in = { .t = t, .options = &options };
-	char path[64];
-	int fd, err = check_process(&in);
-
-	if (!err)
-		err = inject_plan__make(t, 0, &in.plan);
-	if (err)
-		return err;
-	/* The kernel asks here what it asks of a tracer (PTRACE_MODE_ATTACH, Yama). */
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)t->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return refuse_trace(&in, t->pid, errno);
-	close(fd);
-	return 0;
-}
-
 int inject(const struct target *t, const struct inject_options *options, struct inject_result *out)
 {
 	struct injection in = { .t = t, .options = options, .out = out };
@@ -474,7 +395,7 @@ int inject(const struct target *t, const struct inject_options *options, struct 
 	memset(out, 0, sizeof(*out));
 	if (!options->call && strlen(options->library) >= INJECT_PATH_MAX)
 		return diag_error(-ENAMETOOLONG, "the library's path is too long for this: %s", options->library);
-	err = check_process(&in);
+	err = inject_check_process(t, options->force);
 	if (!err)
 		err = inject_plan__make(t, options->call, &in.plan);
 	if (err)

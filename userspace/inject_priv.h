@@ -71,6 +71,12 @@ struct inject_look {
 /* 0, or -ESRCH when it has ended, or another -errno. Not reported. */
 int inject_look__at(pid_t pid, pid_t tid, struct inject_look *out);
 
+/* inject_may.c: reports why thread `tid` may not be traced, for which the kernel gave errno `err`, and what to do. -EPERM. */
+int inject_refuse_trace(const struct target *t, pid_t tid, int err);
+/* What holds for the whole process, mostly: shadow stacks, and, without `force`, filtered system calls. 0, or a code that was
+ * reported. */
+int inject_check_process(const struct target *t, bool force);
+
 /* A system call in which a thread may be sent off, or that we can name; NULL for others. */
 struct inject_call {
 	int64_t nr;
