@@ -318,14 +318,19 @@ static int await_stop(struct injection *in, struct thread *thread, int *status)
 /* Stops it, and lets it go again in any case. 0 sent off, -EAGAIN, or a reported code. */
 static int try_thread(struct injection *in, struct thread *thread)
 {
+	struct inject_look look;
 	long signal = 0;
 	uint64_t since;
 	int status, err;
 
 	if (ptrace(PTRACE_SEIZE, thread->tid, NULL, NULL)) {
-		if (errno == ESRCH)
+		int why = errno;
+
+		/* Of a thread that is ending the kernel says EPERM, too. */
+		if (why == ESRCH || inject_look__at(in->t->pid, thread->tid, &look) || look.state == 'Z' ||
+		    look.state == 'X')
 			return unfit(thread, "it is ending");
-		return inject_refuse_trace(in->t, thread->tid, errno);
+		return inject_refuse_trace(in->t, thread->tid, why);
 	}
 	step(in, INJECT_SEIZED);
 	in->out->stops++;
