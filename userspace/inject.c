@@ -40,6 +40,7 @@
 #define XSAVE_ROOM (64u << 10)
 #define ROUND_NS 1000000	 /* between two looks at all threads */
 #define STOP_POLL_NS 20000	 /* between two looks whether a thread stands */
+#define STOP_NS 5000000000	 /* a thread stops at once, or the kernel holds it */
 #define CS_64 0x33		 /* user code segment of 64-bit programs */
 #define FLAGS_CLEARED 0x40500ull /* AC, DF, TF: a function starts without */
 /* The kernel's own "begin this call again", include/linux/errno.h; seen by tracers only. */
@@ -303,10 +304,11 @@ static int try_stopped(struct injection *in, struct thread *thread)
 /* Waits until the thread stands. 0, -EAGAIN when it has ended, -ETIMEDOUT. */
 static int await_stop(struct injection *in, struct thread *thread, int *status)
 {
+	const uint64_t until = monotonic_ns() + STOP_NS;
 	pid_t got;
 
 	while (!(got = waitpid(thread->tid, status, __WALL | WNOHANG))) {
-		if (monotonic_ns() > in->deadline)
+		if (monotonic_ns() > until)
 			return diag_error(-ETIMEDOUT,
 					  "process %d: thread %d does not come to a stop: the kernel holds it",
 					  (int)in->t->pid, (int)thread->tid);
