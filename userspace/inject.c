@@ -62,6 +62,7 @@ struct injection {
 	const struct inject_options *options;
 	struct inject_result *out;
 	struct inject_plan plan;
+	struct inject_stack main_stack;
 	uint64_t deadline;
 	struct thread *threads;
 	size_t n;
@@ -258,7 +259,7 @@ static int send_off(struct injection *in, struct thread *thread, const struct in
 	uint64_t low;
 	int err;
 
-	if (inject_stack__low(in->t, thread->tid, entry.rsp, entry.fs_base, &low, &why))
+	if (inject_stack__low(in->t, &in->main_stack, thread->tid, entry.rsp, entry.fs_base, &low, &why))
 		return unfit(thread, "%s", why);
 	err = inject_frame__make(&in->plan, state, path, &frame);
 	if (err)
@@ -362,6 +363,7 @@ static int try_all(struct injection *in)
 {
 	int err = list_threads(in);
 
+	inject_stack__main(in->t->pid, &in->main_stack);
 	for (size_t i = 0; !err && i < in->n; i++) {
 		if (in->threads[i].class < 0)
 			continue;

@@ -51,9 +51,16 @@ struct inject_state {
 int inject_frame__make(const struct inject_plan *plan, const struct inject_state *state, const char *path,
 		       struct inject_frame *out);
 
-/* The lowest address that thread `tid`, whose stack pointer and thread pointer are given, may use on its stack. 0, and
- * NULL *why; or -ENOENT and the reason (static storage). */
-int inject_stack__low(const struct target *t, pid_t tid, uint64_t sp, uint64_t tp, uint64_t *low, const char **why);
+/* The main thread's stack, which is found without stopping anything; zeros where there is none. */
+struct inject_stack {
+	uint64_t low, end;
+};
+void inject_stack__main(pid_t pid, struct inject_stack *out);
+
+/* The lowest address that thread `tid`, whose stack pointer and thread pointer are given, may use on its stack. 0, or -ENOENT and
+ * the reason (static storage). */
+int inject_stack__low(const struct target *t, const struct inject_stack *main, pid_t tid, uint64_t sp, uint64_t tp,
+		      uint64_t *low, const char **why);
 
 /* What /proc tells of a thread, without stopping it: inject_look.c. */
 struct inject_look {

@@ -57,7 +57,7 @@ def done(target):
 
 def loaded(target):
     with open('/proc/%d/maps' % target.pid) as f:
-        return len({line.split(None, 5)[5] for line in f if '/pylu-agent-' in line})
+        return len({line.split(None, 5)[5] for line in f if '/libpylu_agent-' in line})
 
 
 def asleep(target):
@@ -115,7 +115,7 @@ def killed(folder, python, mode):
                 time.sleep(0.001)
             check(loaded(target) == want, '%s: it has loaded %d libraries, not %d' % (STEPS[step], loaded(target), want))
     done(target)
-    for left in glob.glob(os.path.join('/tmp', 'pylu-agent-*')):
+    for left in glob.glob(os.path.join('/tmp', 'libpylu_agent-*')):
         if os.stat(left).st_size == os.stat(harness.tool('injected.so')).st_size:
             os.unlink(left)
 
@@ -227,7 +227,7 @@ def no_exec(folder, python, mounts, where):
     target = start(python, 'poll', command=['unshare', '-m', 'sh', '-c', script, 'sh'] + python.command, cwd=folder)
     result = inject(target, 2)
     with open('/proc/%d/maps' % target.pid) as f:
-        found = set(re.findall(r'(/\S*)/pylu-agent-', f.read()))
+        found = set(re.findall(r'(/\S*)/libpylu_agent-', f.read()))
     if where is None:
         check(result.returncode == 1 and 'no folder from which it could load' in result.stderr and not found, result.stderr)
     else:
@@ -243,7 +243,7 @@ def own_root(folder, python):
     before = set(os.listdir('/tmp'))
     result = inject(target, 3)
     check(result.returncode == 0 and loaded(target) == 3, result.stderr)
-    check(not [n for n in set(os.listdir('/tmp')) - before if n.startswith('pylu-agent-')], 'something is left in our /tmp')
+    check(not [n for n in set(os.listdir('/tmp')) - before if n.startswith('libpylu_agent-')], 'something is left in our /tmp')
     done(target)
 
 
