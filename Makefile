@@ -9,7 +9,7 @@ PREFIX = /usr/local
 MINUTES = 10
 configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,-G $(GENERATOR)) $(2)
 
-.PHONY: help build demo demo-debug test bench soak fuzz sanitize format check-format install clean
+.PHONY: help build demo demo-debug demo-fix test bench soak fuzz sanitize format check-format install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -29,6 +29,11 @@ demo-debug: ## find a wrong total in a running Django site: trace, debug and var
 	scripts/setup build demo
 	$(MAKE) --no-print-directory build
 	scripts/demo-debug $(BUILD)/cli/pylu-bpf
+
+demo-fix: ## repair a running Django site under load, in both workers and without a failed request, and take it back
+	scripts/setup build demo
+	$(MAKE) --no-print-directory build
+	scripts/demo-fix $(BUILD)/cli/pylu-cli
 
 test: ## everything: build, formatting, unit tests (also with sanitizers), fuzzing for FUZZ_SECONDS (75), BPF programs, whole processes
 	scripts/setup

@@ -1,14 +1,15 @@
 # Sourced by the demos: the Django shop in examples/ under gunicorn, load on it, and their end. Nothing is left behind: all of
 # it lives in a temporary folder and on a loopback port that the kernel chose. The demo sets `demo`, its name, and $1 is the
-# pylu-bpf to use.
+# program of ours to use; `launcher`, where it is set, is what gunicorn is started through.
 die()
 {
 	printf '%s: %s\n' "$demo" "$*" >&2
 	exit 1
 }
 
-[ $# -eq 1 ] || die "usage: scripts/$demo PYLU_BPF"
-pylu_bpf=$(realpath -e "$1") || die "no pylu-bpf at $1; make build makes one"
+[ $# -eq 1 ] || die "usage: scripts/$demo PROGRAM"
+program=$(realpath -e "$1") || die "there is no $1; make build makes it"
+launcher=()
 shop=$(realpath "$(dirname "$0")/../examples/django-shop")
 work="" server="" load=""
 
@@ -47,7 +48,7 @@ start_shop()
 {
 	/usr/bin/python3 "$shop/manage.py" migrate --verbosity 0
 	/usr/bin/python3 "$shop/manage.py" seed
-	/usr/bin/python3 /usr/bin/gunicorn --chdir "$shop" --workers 2 --worker-class sync --bind 127.0.0.1:0 \
+	"${launcher[@]}" /usr/bin/python3 /usr/bin/gunicorn --chdir "$shop" --workers 2 --worker-class sync --bind 127.0.0.1:0 \
 		--log-file "$work/gunicorn.log" shop.wsgi >"$work/gunicorn.out" 2>&1 &
 	server=$!
 	local tries
@@ -82,7 +83,7 @@ end_load()
 print_command()
 {
 	local word
-	printf '\n$ pylu-bpf'
+	printf '\n$ %s' "${program##*/}"
 	for word; do
 		case $word in
 		*[!a-zA-Z0-9_./,:-]*) printf " '%s'" "$word" ;;
