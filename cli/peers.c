@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "answer.h"
 #include "diag.h"
@@ -11,6 +13,8 @@
 #include "proto.h"
 #include "target.h"
 #include "user.h"
+
+#define YOUNG_S 1
 
 const struct opt peer_opts_table[] = {
 	{ 'p', "pid", "PID[,PID...]", "these processes", OPT_PIDS, offsetof(struct peer_opts, pids) },
@@ -81,15 +85,36 @@ static struct peer *append(struct peers *p, pid_t pid)
 	return peer;
 }
 
-static bool is_python(pid_t pid)
+/* Whether it is one, and whether it is so young that its agent may not have started, or that it is about to execute something else. */
+static bool is_python(pid_t pid, bool *young)
 {
+	struct timespec now;
 	struct target *t;
 	const char *why;
 
+	*young = false;
 	if (target__probe(pid, &t, &why))
 		return false;
+	if (!clock_gettime(CLOCK_BOOTTIME, &now))
+		*young = (double)now.tv_sec - (double)t->start_time / (double)sysconf(_SC_CLK_TCK) < YOUNG_S;
 	target__close(t);
 	return true;
+}
+
+/* 0, or a code that was reported; *none when this is no process for us. */
+static int open_link(struct peers *p, pid_t pid, bool optional, struct link **link, bool *none)
+{
+	bool young = false;
+	int err;
+
+	do {
+		if (young)
+			nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+		p->report->capture.error[0] = '\0';
+		err = link__open(pid, timeout_ms(p), link);
+		*none = err && optional && (err == -ESRCH || !is_python(pid, &young));
+	} while (err == -DIAG_NO_AGENT && optional && !*none && young);
+	return err;
 }
 
 /* With `optional` one that is no Python, or has ended, is none. 0 or -ENOMEM. */
@@ -97,14 +122,15 @@ static int add(struct peers *p, pid_t pid, bool optional)
 {
 	struct link *link = NULL;
 	struct peer *peer;
+	bool none;
 	int err;
 
 	if (known(p, pid))
 		return 0;
 	if (p->opts->all && !link_exists(pid))
 		return 0;
-	err = link__open(pid, timeout_ms(p), &link);
-	if (err && optional && (err == -ESRCH || !is_python(pid))) {
+	err = open_link(p, pid, optional, &link, &none);
+	if (none) {
 		p->report->capture.error[0] = '\0';
 		return 0;
 	}
