@@ -38,11 +38,10 @@
 
 #define THREADS_MAX 4096
 #define XSAVE_ROOM (64u << 10)
-#define ROUND_NS 1000000	 /* between two looks at all threads */
-#define STOP_POLL_NS 20000	 /* between two looks whether a thread stands */
-#define STOP_NS 5000000000	 /* a thread stops at once, or the kernel holds it */
-#define CS_64 0x33		 /* user code segment of 64-bit programs */
-#define FLAGS_CLEARED 0x40500ull /* AC, DF, TF: a function starts without */
+#define ROUND_NS 1000000   /* between two looks at all threads */
+#define STOP_POLL_NS 20000 /* between two looks whether a thread stands */
+#define STOP_NS 5000000000 /* a thread stops at once, or the kernel holds it */
+#define CS_64 0x33	   /* user code segment of 64-bit programs */
 /* The kernel's own "begin this call again", include/linux/errno.h; seen by tracers only. */
 #define E_RESTARTSYS 512
 #define E_RESTARTNOINTR 513
@@ -274,13 +273,7 @@ static int send_off(struct injection *in, struct thread *thread, const struct in
 	if (err)
 		return err;
 	step(in, INJECT_WRITTEN);
-	entry.rsp = frame.sp;
-	entry.rip = in->plan.entry;
-	entry.rdi = frame.path;
-	entry.rsi = 2; /* RTLD_NOW */
-	entry.rax = 0;
-	entry.orig_rax = (unsigned long long)-1; /* no call is begun again now */
-	entry.eflags &= ~FLAGS_CLEARED;
+	inject_frame__enter(&in->plan, &frame, &entry);
 	if (ptrace(PTRACE_SETREGS, thread->tid, NULL, &entry))
 		return unfit(thread, "its registers cannot be set: %s", strerror(errno));
 	step(in, INJECT_SENT);

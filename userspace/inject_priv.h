@@ -51,6 +51,10 @@ struct inject_state {
 int inject_frame__make(const struct inject_plan *plan, const struct inject_state *state, const char *path,
 		       struct inject_frame *out);
 
+/* The registers with which a thread, which has them as given, is sent off: plan->entry is called with the path and RTLD_NOW. */
+void inject_frame__enter(const struct inject_plan *plan, const struct inject_frame *frame,
+			 struct user_regs_struct *regs);
+
 /* The main thread's stack, which is found without stopping anything; zeros where there is none. */
 struct inject_stack {
 	uint64_t low, end;
