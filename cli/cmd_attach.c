@@ -40,7 +40,7 @@ static const struct opt opts[] = {
 	{ 'p', "pid", "PID[,PID...]", "the processes", OPT_PIDS, offsetof(struct config, pids) },
 	{ 0, "wait", "SECONDS", "look so long for a fitting moment, and then wait so long for the agent (default: 10)",
 	  OPT_SECONDS, offsetof(struct config, wait) },
-	{ 0, "force", NULL, "also where a seccomp filter may end the process for it", OPT_FLAG,
+	{ 0, "force", NULL, "also where a seccomp filter may end the process for that", OPT_FLAG,
 	  offsetof(struct config, force) },
 	{ 0, "agent", "PATH", "the agent's library (default: PYLU_AGENT, or beside pylu-cli)", OPT_STRING,
 	  offsetof(struct config, agent) },

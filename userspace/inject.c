@@ -51,9 +51,10 @@
 
 struct thread {
 	pid_t tid;
-	int64_t call; /* where it slept before it was stopped, as in struct inject_look */
-	int class;    /* lower ones are tried first */
-	char why[96]; /* not used, because */
+	int64_t call;  /* where it slept before it was stopped, as in struct inject_look */
+	bool filtered; /* by seccomp */
+	int class;     /* lower ones are tried first */
+	char why[96];  /* not used, because */
 };
 
 struct injection {
@@ -96,8 +97,8 @@ static bool consider(const struct injection *in, struct thread *thread, const st
 
 	if (look->shadow_stack)
 		unfit(thread, "it has a shadow stack");
-	else if (look->seccomp == 1 || (look->seccomp && !in->options->force))
-		unfit(thread, "its system calls are filtered (seccomp)");
+	else if (look->seccomp == 1)
+		unfit(thread, "it may make hardly any system call (strict seccomp)");
 	else if (look->state == 'T' || look->state == 't')
 		unfit(thread, "it is stopped");
 	else if (look->state == 'D')
@@ -114,6 +115,7 @@ static bool consider(const struct injection *in, struct thread *thread, const st
 		unfit(thread, "it runs, and the interpreter has an allocator of its own in it");
 	else {
 		thread->call = look->call;
+		thread->filtered = look->seccomp;
 		thread->class = look->call < 0 ? 0 : thread->tid != in->t->pid ? 1 : 2;
 		return true;
 	}
@@ -280,7 +282,28 @@ static int send_off(struct injection *in, struct thread *thread, const struct in
 	return 0;
 }
 
-/* A thread that stands. 0 sent off, or -EAGAIN. */
+/* Whether the filters of a thread that stands let it do what it is to do. Threads mostly share them. */
+static int check_filters(const struct injection *in, const struct thread *thread)
+{
+	const char *call;
+	int err = inject_filter__check(thread->tid, &call);
+
+	if (err == -EACCES && call)
+		err = diag_error(
+			-DIAG_NO_INJECT,
+			"process %d: its seccomp filter would end it for the system call %s, which loading the "
+			"agent takes",
+			(int)in->t->pid, call);
+	else if (err)
+		err = diag_error(
+			-DIAG_NO_INJECT,
+			"process %d has its system calls filtered (seccomp), and the filter cannot be read here (root "
+			"can): it may end the process for loading the agent; --force tries it all the same",
+			(int)in->t->pid);
+	return err;
+}
+
+/* A thread that stands. 0 sent off, -EAGAIN, or a reported code. */
 static int try_stopped(struct injection *in, struct thread *thread)
 {
 	struct inject_state state = { 0 };
@@ -292,6 +315,8 @@ static int try_stopped(struct injection *in, struct thread *thread)
 	now = state.regs;
 	if (!err)
 		err = fits(in, thread, &state);
+	if (!err && thread->filtered && !in->options->force)
+		err = check_filters(in, thread);
 	return err ? err : send_off(in, thread, &state, now);
 }
 
@@ -397,7 +422,7 @@ int inject(const struct target *t, const struct inject_options *options, struct 
 	memset(out, 0, sizeof(*out));
 	if (!options->call && strlen(options->library) >= INJECT_PATH_MAX)
 		return diag_error(-ENAMETOOLONG, "the library's path is too long for this: %s", options->library);
-	err = inject_check_process(t, options->force);
+	err = inject_check_process(t);
 	if (!err)
 		err = inject_plan__make(t, options->call, &in.plan);
 	if (err)

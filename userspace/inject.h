@@ -30,7 +30,7 @@ struct inject_options {
 	const char *library; /* for dlopen: a path with a slash, as the target sees it, at most 255 bytes */
 	uint64_t call;	     /* instead: the address of a function without arguments; 0: none */
 	double seconds;	     /* how long a fitting moment is looked for */
-	bool force;	     /* also a thread whose seccomp filter might not let it */
+	bool force;	     /* also a thread whose seccomp filter ends it for that, or cannot be read */
 	void (*step)(enum inject_step step, void *ctx); /* for tests; NULL */
 	void *ctx;
 };

@@ -49,7 +49,7 @@ int inject_refuse_trace(const struct target *t, pid_t tid, int err)
 		pid, strerror(err));
 }
 
-int inject_check_process(const struct target *t, bool force)
+int inject_check_process(const struct target *t)
 {
 	struct inject_look look;
 	const int pid = (int)t->pid;
@@ -60,12 +60,8 @@ int inject_check_process(const struct target *t, bool force)
 		return diag_error(-DIAG_NO_INJECT,
 				  "process %d has a shadow stack (CET): a thread cannot be sent off and come back",
 				  pid);
-	if (look.seccomp == 1 || (look.seccomp && !force))
-		return diag_error(-DIAG_NO_INJECT,
-				  "process %d has its system calls filtered (seccomp), and a filter may kill it for "
-				  "opening and mapping a "
-				  "library or for making a thread; --force tries it all the same",
-				  pid);
+	if (look.seccomp == 1)
+		return diag_error(-DIAG_NO_INJECT, "process %d may make hardly any system call (strict seccomp)", pid);
 	return 0;
 }
 
@@ -74,7 +70,7 @@ int inject_possible(const struct target *t)
 	struct inject_plan plan;
 	struct inject_look look;
 	char path[64];
-	int fd, err = inject_check_process(t, false);
+	int fd, err = inject_check_process(t);
 
 	if (!err)
 		err = inject_plan__make(t, 0, &plan);

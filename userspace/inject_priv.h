@@ -84,9 +84,12 @@ int inject_look__at(pid_t pid, pid_t tid, struct inject_look *out);
 
 /* inject_may.c: reports why thread `tid` may not be traced, for which the kernel gave errno `err`, and what to do. -EPERM. */
 int inject_refuse_trace(const struct target *t, pid_t tid, int err);
-/* What holds for the whole process, mostly: shadow stacks, and, without `force`, filtered system calls. 0, or a code that was
- * reported. */
-int inject_check_process(const struct target *t, bool force);
+/* What holds for the whole process, mostly: shadow stacks, strict seccomp. 0, or a code that was reported. */
+int inject_check_process(const struct target *t);
+
+/* Whether the seccomp filters of a thread that stands, traced by us, let it make the system calls that loading the agent takes. 0;
+ * -EACCES and *call; another code when they cannot be read. Not reported. */
+int inject_filter__check(pid_t tid, const char **call);
 
 /* A system call in which a thread may be sent off, or that we can name; NULL for others. */
 struct inject_call {

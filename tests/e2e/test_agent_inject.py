@@ -174,16 +174,35 @@ def traced(folder, python):
     done(target)
 
 
-def filtered(folder, python):
-    """Under a seccomp filter, which here allows everything."""
+def filter_calls(*instructions):
+    """For a child before its exec: a seccomp filter, of struct sock_filter as numbers."""
     def install():
         harness.die_with_parent()
         libc = ctypes.CDLL(None, use_errno=True)
-        allow = (ctypes.c_uint64 * 1)(0x7fff0000 << 32 | 0x06)  # BPF_RET, SECCOMP_RET_ALLOW
-        program = (ctypes.c_uint64 * 2)(1, ctypes.addressof(allow))
+        code = (ctypes.c_uint64 * len(instructions))(*(c | jt << 16 | jf << 24 | k << 32 for c, jt, jf, k in instructions))
+        program = (ctypes.c_uint64 * 2)(len(instructions), ctypes.addressof(code))
         if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program):
             os._exit(99)
-    target = left_alone(folder, python, 'poll', 'has its system calls filtered (seccomp)', preexec_fn=install)
+    return install
+
+
+ALLOW, KILL = (0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0x80000000)
+NUMBER = (0x20, 0, 0, 0)  # A = the system call's number
+MEMFD_CREATE = 319
+
+
+def filtered(folder, python):
+    """Under a seccomp filter that does not mind, as in a container."""
+    target = start(python, 'poll', preexec_fn=filter_calls(NUMBER, (0x15, 0, 1, 200), KILL, ALLOW))
+    result = inject(target)
+    check(result.returncode == 0 and loaded(target) == 1, result.stderr)
+    done(target)
+
+
+def forbidden(folder, python):
+    """Under one that ends the process for something that the agent does, and the library here does not."""
+    target = left_alone(folder, python, 'poll', 'its seccomp filter would end it for the system call memfd_create',
+                        preexec_fn=filter_calls(NUMBER, (0x15, 0, 1, MEMFD_CREATE), KILL, ALLOW))
     result = inject(target, 1, 0, 60, 'force')
     check(result.returncode == 0 and loaded(target) == 1, result.stderr)
     done(target)
@@ -279,7 +298,7 @@ def main():
             suite.run('%s: in a root of its own' % python.name, own_root, python, python=python)
     own = [python for python in found if python.root == '/' and not python.variant][:1]
     for python in own:
-        for act in stopped, traced, filtered, as_other_user:
+        for act in stopped, traced, filtered, forbidden, as_other_user:
             suite.run('%s: %s' % (python.name, act.__name__), act, python)
         bad, good = 'noexec,mode=1777', 'mode=1777'
         for mounts, where in ((('/tmp', bad),), '/var/tmp'), ((('/tmp', bad), ('/var/tmp', bad), ('/dev/shm', good)), '/dev/shm'):
