@@ -33,12 +33,20 @@ uint64_t patch_next_deadline(void);
 void patch_tick(void);
 /* How many are applied. Needs no GIL. */
 unsigned patch_count(void);
+/* In a forked child, with the GIL: the thread that may have been in the middle of something (a swap, a PREPARE) is not in this process. Makes
+ * what is applied whole again, old or new, and forgets what was only prepared. */
+void patch_after_fork(void);
 /* Takes all back: detach. 0, or a code as above. */
 int patch_revert_all(const char *who, struct msg_out *answer);
 
 /* journal.c; the journal is the agent's own bounded memory, and a line of the log file where one is set. No GIL needed. */
 void journal_add(const char *who, const char *what, const char *source_hash, const char *result);
 int handle_log(const struct msg_in *request, struct msg_out *answer);
+
+/* requests.c */
+int handle_hello(const struct msg_in *request, struct msg_out *answer);
+int handle_compile(const struct msg_in *request, struct msg_out *answer);
+int handle_detach(const struct msg_in *request, struct msg_out *answer);
 
 /* agent.c: wakes the agent's loop so that it asks for deadlines again. Any thread, no GIL needed, never blocks. */
 void agent_wake(void);

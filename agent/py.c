@@ -63,14 +63,17 @@ bool py__initialized(void)
 	return interp.is_initialized && interp.is_initialized();
 }
 
+const char *py__version_text(void)
+{
+	return interp.version ? interp.version() : "";
+}
+
 uint32_t py__version(void)
 {
-	const char *text = interp.version ? interp.version() : NULL;
+	const char *text = py__version_text();
 	char *end;
 	unsigned long major, minor;
 
-	if (!text)
-		return 0;
 	major = strtoul(text, &end, 10);
 	if (*end != '.')
 		return 0;

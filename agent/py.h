@@ -4,6 +4,8 @@
  * and Python's headers are not included: what they would say is declared here, as far as it is the same from 3.8 to 3.15.
  * tests/unit/test_agent_py.c holds the declarations against the real headers.
  *
+ * No '#' in the formats of Py_BuildValue and PyArg_Parse...: what it takes depends on the version.
+ *
  * Objects are opaque. Reference counts go through Py_IncRef and Py_DecRef, which take NULL. All of it needs the GIL, except what
  * says otherwise.
  */
@@ -321,24 +323,26 @@ typedef struct PyModuleDef {
 /* Types; in the table is the type object's address. */
 #define PY_TYPES(X)                                                                                                    \
 	X(PyType_Type)                                                                                                 \
-	X(PyBaseObject_Type) X(PyBool_Type) X(PyLong_Type) X(PyFloat_Type) X(PyUnicode_Type) X(PyBytes_Type)           \
-		X(PyTuple_Type) X(PyList_Type) X(PyDict_Type) X(PySet_Type) X(PyFrozenSet_Type) X(PyModule_Type)       \
-			X(PyCFunction_Type) X(PyFunction_Type) X(PyMethod_Type) X(PyStaticMethod_Type)                 \
-				X(PyClassMethod_Type) X(PyProperty_Type) X(PyCode_Type) X(PyCell_Type) X(PyFrame_Type) \
-					X(PyGen_Type) X(PyCoro_Type) X(PyAsyncGen_Type) X(PyGetSetDescr_Type)          \
-						X(PyMemberDescr_Type) X(PyMethodDescr_Type) X(PyWrapperDescr_Type)     \
-							X(PyDictProxy_Type) X(PyTraceBack_Type)
+	X(PyBaseObject_Type)                                                                                           \
+	X(PyBool_Type) X(PyLong_Type) X(PyFloat_Type) X(PyUnicode_Type) X(PyBytes_Type) X(PyTuple_Type) X(PyList_Type) \
+		X(PyDict_Type) X(PySet_Type) X(PyFrozenSet_Type) X(PyModule_Type) X(PyCFunction_Type)                  \
+			X(PyFunction_Type) X(PyMethod_Type) X(PyStaticMethod_Type) X(PyClassMethod_Type)               \
+				X(PyProperty_Type) X(PyCode_Type) X(PyCell_Type) X(PyFrame_Type) X(PyGen_Type)         \
+					X(PyCoro_Type) X(PyAsyncGen_Type) X(PyGetSetDescr_Type) X(PyMemberDescr_Type)  \
+						X(PyMethodDescr_Type) X(PyWrapperDescr_Type) X(PyDictProxy_Type)       \
+							X(PyTraceBack_Type)
 
 /* Exceptions; the table has the objects. */
-#define PY_EXCEPTIONS(X)                                                                                     \
-	X(PyExc_BaseException)                                                                               \
-	X(PyExc_Exception) X(PyExc_ArithmeticError) X(PyExc_AssertionError) X(PyExc_AttributeError)          \
-		X(PyExc_ImportError) X(PyExc_IndexError) X(PyExc_KeyError) X(PyExc_KeyboardInterrupt)        \
-			X(PyExc_LookupError) X(PyExc_MemoryError) X(PyExc_NameError) X(PyExc_OSError)        \
-				X(PyExc_OverflowError) X(PyExc_RecursionError) X(PyExc_RuntimeError)         \
-					X(PyExc_StopIteration) X(PyExc_SyntaxError) X(PyExc_SystemError)     \
-						X(PyExc_SystemExit) X(PyExc_TimeoutError) X(PyExc_TypeError) \
-							X(PyExc_UnicodeError) X(PyExc_ValueError)
+#define PY_EXCEPTIONS(X)                                                                                       \
+	X(PyExc_BaseException)                                                                                 \
+	X(PyExc_Exception)                                                                                     \
+	X(PyExc_ArithmeticError) X(PyExc_AssertionError) X(PyExc_AttributeError) X(PyExc_ImportError)          \
+		X(PyExc_IndexError) X(PyExc_KeyError) X(PyExc_KeyboardInterrupt) X(PyExc_LookupError)          \
+			X(PyExc_MemoryError) X(PyExc_NameError) X(PyExc_OSError) X(PyExc_OverflowError)        \
+				X(PyExc_RecursionError) X(PyExc_RuntimeError) X(PyExc_StopIteration)           \
+					X(PyExc_SyntaxError) X(PyExc_SystemError) X(PyExc_SystemExit)          \
+						X(PyExc_TimeoutError) X(PyExc_TypeError) X(PyExc_UnicodeError) \
+							X(PyExc_ValueError)
 
 struct py {
 #define X(result, name, args) result(*name) args;
@@ -363,7 +367,9 @@ bool py__is_there(void);
 const char *py__load(void);
 /* Whether Py_IsInitialized says so; needs only py__is_there. Any thread. */
 bool py__initialized(void);
-/* sys.hexversion as the interpreter's text says it, major and minor only: 0x030b0000. No GIL. */
+/* As sys.version says it, "3.11.2 (main, ...", also before Py_IsInitialized; needs only py__is_there. No GIL. */
+const char *py__version_text(void);
+/* From this text, major and minor only: 0x030b0000. */
 uint32_t py__version(void);
 /* Whether the calling thread's current interpreter is the main one. */
 bool py__in_main_interpreter(void);

@@ -14,6 +14,7 @@ OLD(dladdr);
 OLD(pthread_create);
 OLD(pthread_join);
 OLD(pthread_detach);
+OLD(pthread_mutex_trylock);
 OLD(pthread_sigmask);
 OLD(pthread_attr_setstacksize);
 #undef OLD
