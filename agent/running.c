@@ -14,7 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "handlers.h"
+#include "agent.h"
+#include "proto.h"
 
 #define NESTED_MAX 100	       /* code objects in code objects: far more than the compiler allows */
 #define PAUSE_FIRST_NS 1000000 /* the first release of the GIL while waiting; then twice as long each */
@@ -546,6 +547,8 @@ int running__wait_quiescent(struct running_targets *t, uint64_t deadline_ns, str
 
 		if (time >= deadline_ns)
 			break;
+		if (!agent__is_running())
+			return -ECANCELED;
 		release_gil(deadline_ns - time < pause ? deadline_ns - time : pause);
 		pause = pause * 2 < PAUSE_LAST_NS ? pause * 2 : PAUSE_LAST_NS;
 	}

@@ -52,8 +52,8 @@ int running__anyone(struct running_targets *t);
 
 /* Waits until no target is on the stack of any thread; the GIL is released meanwhile, with pauses that grow from 1 to 20 ms. Looks at least once, also when
  * `deadline_ns` (CLOCK_MONOTONIC) is over. 0: nobody is inside now; that holds until the GIL is released, which the garbage collector does too
- * when it runs finalizers: see running__gc_pause. Else -EBUSY, with RUNNING groups for those who are in the way, or as
- * running__anyone. */
+ * when it runs finalizers: see running__gc_pause. Else -EBUSY, with RUNNING groups for those who are in the way; -ECANCELED
+ * when the agent is being ended; or as running__anyone. */
 int running__wait_quiescent(struct running_targets *t, uint64_t deadline_ns, struct msg_out *out);
 
 /* Switches the garbage collector off until running__gc_resume gets what this returned, so that nothing between the two runs foreign

@@ -9,8 +9,15 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "agent.h"
 #include "proto.h"
 #include "running.h"
+
+/* What is asked of the agent. */
+bool agent__is_running(void)
+{
+	return true;
+}
 
 static struct running_targets *take(PyObject *list)
 {
