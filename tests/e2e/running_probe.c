@@ -62,8 +62,12 @@ static PyObject *texts(struct msg_out *out)
 	PyObject *list = py.PyList_New(0);
 	struct msg_field f;
 
-	while (msg__next(&m, &f))
-		py.PyList_Append(list, f.id == PROTO_F_RUNNING ? group_text(&f) : note_text(&f));
+	while (msg__next(&m, &f)) {
+		PyObject *text = f.id == PROTO_F_RUNNING ? group_text(&f) : note_text(&f);
+
+		py.PyList_Append(list, text);
+		py.Py_DecRef(text);
+	}
 	if (out->failed || m.len)
 		py.PyErr_SetString(py.PyExc_RuntimeError, "the message is damaged");
 	msg__free(out);
