@@ -74,6 +74,7 @@ int opt__usage(const struct command *cmd, const char *fmt, ...) __attribute__((f
 /* Those of pylu-bpf. */
 extern const struct command cmd_profile, cmd_trace, cmd_line, cmd_debug, cmd_var, cmd_ps, cmd_funcs, cmd_doctor;
 /* Those of pylu-cli. */
-extern const struct command cmd_redefine, cmd_patch, cmd_ls, cmd_show, cmd_revert, cmd_log, cmd_agents, cmd_reach;
+extern const struct command cmd_redefine, cmd_patch, cmd_ls, cmd_show, cmd_revert, cmd_log, cmd_agents, cmd_reach,
+	cmd_run, cmd_attach, cmd_detach;
 
 #endif

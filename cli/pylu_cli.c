@@ -15,7 +15,7 @@ static const char *remedy(int code)
 
 int main(int argc, char **argv)
 {
-	static const struct command *const commands[] = { NULL };
+	static const struct command *const commands[] = { &cmd_run, NULL };
 	static const struct program program = {
 		.name = "pylu-cli",
 		.intro = "Changes functions in running Python processes, and takes it back, through the agent in them.",

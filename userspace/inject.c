@@ -38,10 +38,10 @@
 
 #define THREADS_MAX 4096
 #define XSAVE_ROOM (64u << 10)
-#define ROUND_NS 1000000	 /* between two looks at all threads */
-#define STOP_POLL_NS 20000	 /* between two looks whether a thread stands */
-#define CS_64 0x33		 /* user code segment of 64-bit programs */
-#define FLAGS_CLEARED 0x40500ull /* AC, DF, TF: a function starts without */
+#define ROUND_NS 1000000   /* between two looks at all threads */
+#define STOP_POLL_NS 20000 /* between two looks whether a thread stands */
+#define STOP_NS 5000000000 /* a thread stops at once, or the kernel holds it */
+#define CS_64 0x33	   /* user code segment of 64-bit programs */
 /* The kernel's own "begin this call again", include/linux/errno.h; seen by tracers only. */
 #define E_RESTARTSYS 512
 #define E_RESTARTNOINTR 513
@@ -51,8 +51,10 @@
 
 struct thread {
 	pid_t tid;
-	int class;    /* lower ones are tried first */
-	char why[80]; /* not used, because */
+	int64_t call;  /* where it slept before it was stopped, as in struct inject_look */
+	bool filtered; /* by seccomp */
+	int class;     /* lower ones are tried first */
+	char why[96];  /* not used, because */
 };
 
 struct injection {
@@ -60,6 +62,7 @@ struct injection {
 	const struct inject_options *options;
 	struct inject_result *out;
 	struct inject_plan plan;
+	struct inject_stack main_stack;
 	uint64_t deadline;
 	struct thread *threads;
 	size_t n;
@@ -87,44 +90,6 @@ static void pause_ns(uint64_t ns)
 	nanosleep(&(struct timespec){ .tv_nsec = (long)ns }, NULL);
 }
 
-/* Why we may not trace a thread, and what to do. */
-static int refuse_trace(const struct injection *in, pid_t tid, int err)
-{
-	const int pid = (int)in->t->pid;
-	struct inject_look look;
-	char scope = '0';
-	FILE *f;
-
-	if (!inject_look__at(in->t->pid, tid, &look) && look.tracer)
-		return diag_error(-EPERM,
-				  "process %d is traced by process %d already (a debugger, strace); one can at a time",
-				  pid, (int)look.tracer);
-	f = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
-	if (f) {
-		if (fread(&scope, 1, 1, f) != 1)
-			scope = '0';
-		fclose(f);
-	}
-	if (scope == '3')
-		return diag_error(-EPERM,
-				  "process %d: kernel.yama.ptrace_scope is 3: nobody may trace a process until this "
-				  "host is started again",
-				  pid);
-	if (geteuid() != in->t->uid && geteuid() != 0)
-		return diag_error(-EPERM, "process %d belongs to user %u: run this as that user or as root", pid,
-				  (unsigned)in->t->uid);
-	if (scope != '0')
-		return diag_error(
-			-EPERM,
-			"process %d may not be traced, because kernel.yama.ptrace_scope is %c: run this as root%s", pid,
-			scope, scope == '1' ? ", or set it to 0 for the moment" : "");
-	return diag_error(
-		-EPERM,
-		"process %d may not be traced (%s): it changed its user id or is not dumpable, or CAP_SYS_PTRACE is "
-		"missing; run this as root",
-		pid, strerror(err));
-}
-
 /* Whether it is worth stopping; sets its class. */
 static bool consider(const struct injection *in, struct thread *thread, const struct inject_look *look)
 {
@@ -132,14 +97,16 @@ static bool consider(const struct injection *in, struct thread *thread, const st
 
 	if (look->shadow_stack)
 		unfit(thread, "it has a shadow stack");
-	else if (look->seccomp == 1 || (look->seccomp && !in->options->force))
-		unfit(thread, "its system calls are filtered (seccomp)");
+	else if (look->seccomp == 1)
+		unfit(thread, "it may make hardly any system call (strict seccomp)");
 	else if (look->state == 'T' || look->state == 't')
 		unfit(thread, "it is stopped");
 	else if (look->state == 'D')
 		unfit(thread, "it sleeps where nothing wakes it (state D)");
 	else if (look->state == 'Z' || look->state == 'X')
 		unfit(thread, "it is ending");
+	else if (look->unknown)
+		unfit(thread, "it waits in a call that was interrupted before, of which kind is not known");
 	else if (look->call >= 0 && !call)
 		unfit(thread, "it waits in system call %lld", (long long)look->call);
 	else if (look->call >= 0 && !call->usable)
@@ -147,6 +114,8 @@ static bool consider(const struct injection *in, struct thread *thread, const st
 	else if (look->call < 0 && !in->plan.text)
 		unfit(thread, "it runs, and the interpreter has an allocator of its own in it");
 	else {
+		thread->call = look->call;
+		thread->filtered = look->seccomp;
 		thread->class = look->call < 0 ? 0 : thread->tid != in->t->pid ? 1 : 2;
 		return true;
 	}
@@ -246,7 +215,7 @@ static int fits(struct injection *in, struct thread *thread, struct inject_state
 	if (state->mask & look.caught)
 		return unfit(thread, "it blocks a signal for which there is a handler");
 	if (call >= 0) {
-		if (!known || !known->usable)
+		if (!known || !known->usable || (call == SYS_restart_syscall && thread->call != call))
 			return unfit(thread, "it is in a system call%s%s", known ? ": " : "", known ? known->name : "");
 		if (result != -EINTR && result != -E_RESTARTSYS && result != -E_RESTARTNOINTR &&
 		    result != -E_RESTARTNOHAND && result != -E_RESTART_BLOCK)
@@ -291,7 +260,7 @@ static int send_off(struct injection *in, struct thread *thread, const struct in
 	uint64_t low;
 	int err;
 
-	if (inject_stack__low(in->t, thread->tid, entry.rsp, entry.fs_base, &low, &why))
+	if (inject_stack__low(in->t, &in->main_stack, thread->tid, entry.rsp, entry.fs_base, &low, &why))
 		return unfit(thread, "%s", why);
 	err = inject_frame__make(&in->plan, state, path, &frame);
 	if (err)
@@ -306,20 +275,35 @@ static int send_off(struct injection *in, struct thread *thread, const struct in
 	if (err)
 		return err;
 	step(in, INJECT_WRITTEN);
-	entry.rsp = frame.sp;
-	entry.rip = in->plan.entry;
-	entry.rdi = frame.path;
-	entry.rsi = 2; /* RTLD_NOW */
-	entry.rax = 0;
-	entry.orig_rax = (unsigned long long)-1; /* no call is begun again now */
-	entry.eflags &= ~FLAGS_CLEARED;
+	inject_frame__enter(&in->plan, &frame, &entry);
 	if (ptrace(PTRACE_SETREGS, thread->tid, NULL, &entry))
 		return unfit(thread, "its registers cannot be set: %s", strerror(errno));
 	step(in, INJECT_SENT);
 	return 0;
 }
 
-/* A thread that stands. 0 sent off, or -EAGAIN. */
+/* Whether the filters of a thread that stands let it do what it is to do. Threads mostly share them. */
+static int check_filters(const struct injection *in, const struct thread *thread)
+{
+	const char *call;
+	int err = inject_filter__check(thread->tid, &call);
+
+	if (err == -EACCES && call)
+		err = diag_error(
+			-DIAG_NO_INJECT,
+			"process %d: its seccomp filter would end it for the system call %s, which loading the "
+			"agent takes",
+			(int)in->t->pid, call);
+	else if (err)
+		err = diag_error(
+			-DIAG_NO_INJECT,
+			"process %d has its system calls filtered (seccomp), and the filter cannot be read here (root "
+			"can): it may end the process for loading the agent; --force tries it all the same",
+			(int)in->t->pid);
+	return err;
+}
+
+/* A thread that stands. 0 sent off, -EAGAIN, or a reported code. */
 static int try_stopped(struct injection *in, struct thread *thread)
 {
 	struct inject_state state = { 0 };
@@ -331,16 +315,19 @@ static int try_stopped(struct injection *in, struct thread *thread)
 	now = state.regs;
 	if (!err)
 		err = fits(in, thread, &state);
+	if (!err && thread->filtered && !in->options->force)
+		err = check_filters(in, thread);
 	return err ? err : send_off(in, thread, &state, now);
 }
 
 /* Waits until the thread stands. 0, -EAGAIN when it has ended, -ETIMEDOUT. */
 static int await_stop(struct injection *in, struct thread *thread, int *status)
 {
+	const uint64_t until = monotonic_ns() + STOP_NS;
 	pid_t got;
 
 	while (!(got = waitpid(thread->tid, status, __WALL | WNOHANG))) {
-		if (monotonic_ns() > in->deadline)
+		if (monotonic_ns() > until)
 			return diag_error(-ETIMEDOUT,
 					  "process %d: thread %d does not come to a stop: the kernel holds it",
 					  (int)in->t->pid, (int)thread->tid);
@@ -352,14 +339,19 @@ static int await_stop(struct injection *in, struct thread *thread, int *status)
 /* Stops it, and lets it go again in any case. 0 sent off, -EAGAIN, or a reported code. */
 static int try_thread(struct injection *in, struct thread *thread)
 {
+	struct inject_look look;
 	long signal = 0;
 	uint64_t since;
 	int status, err;
 
 	if (ptrace(PTRACE_SEIZE, thread->tid, NULL, NULL)) {
-		if (errno == ESRCH)
+		int why = errno;
+
+		/* Of a thread that is ending the kernel says EPERM, too. */
+		if (why == ESRCH || inject_look__at(in->t->pid, thread->tid, &look) || look.state == 'Z' ||
+		    look.state == 'X')
 			return unfit(thread, "it is ending");
-		return refuse_trace(in, thread->tid, errno);
+		return inject_refuse_trace(in->t, thread->tid, why);
 	}
 	step(in, INJECT_SEIZED);
 	in->out->stops++;
@@ -389,6 +381,7 @@ static int try_all(struct injection *in)
 {
 	int err = list_threads(in);
 
+	inject_stack__main(in->t->pid, &in->main_stack);
 	for (size_t i = 0; !err && i < in->n; i++) {
 		if (in->threads[i].class < 0)
 			continue;
@@ -421,47 +414,6 @@ static int report_busy(const struct injection *in)
 		(int)in->t->pid, in->options->seconds, text);
 }
 
-/* What holds for the whole process, mostly, and does not pass. */
-static int check_process(const struct injection *in)
-{
-	struct inject_look look;
-	const int pid = (int)in->t->pid;
-
-	if (inject_look__at(in->t->pid, in->t->pid, &look))
-		return diag_error(-ESRCH, "process %d has ended", pid);
-	if (look.shadow_stack)
-		return diag_error(-DIAG_NO_INJECT,
-				  "process %d has a shadow stack (CET): a thread cannot be sent off and come back",
-				  pid);
-	if (look.seccomp == 1 || (look.seccomp && !in->options->force))
-		return diag_error(-DIAG_NO_INJECT,
-				  "process %d has its system calls filtered (seccomp), and a filter may kill it for "
-				  "opening and mapping a "
-				  "library or for making a thread; --force tries it all the same",
-				  pid);
-	return 0;
-}
-
-int inject_possible(const struct target *t)
-{
-	const struct inject_options options = { 0 };
-	struct injection in = { .t = t, .options = &options };
-	char path[64];
-	int fd, err = check_process(&in);
-
-	if (!err)
-		err = inject_plan__make(t, 0, &in.plan);
-	if (err)
-		return err;
-	/* The kernel asks here what it asks of a tracer (PTRACE_MODE_ATTACH, Yama). */
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)t->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return refuse_trace(&in, t->pid, errno);
-	close(fd);
-	return 0;
-}
-
 int inject(const struct target *t, const struct inject_options *options, struct inject_result *out)
 {
 	struct injection in = { .t = t, .options = options, .out = out };
@@ -470,7 +422,7 @@ int inject(const struct target *t, const struct inject_options *options, struct 
 	memset(out, 0, sizeof(*out));
 	if (!options->call && strlen(options->library) >= INJECT_PATH_MAX)
 		return diag_error(-ENAMETOOLONG, "the library's path is too long for this: %s", options->library);
-	err = check_process(&in);
+	err = inject_check_process(t);
 	if (!err)
 		err = inject_plan__make(t, options->call, &in.plan);
 	if (err)

@@ -30,7 +30,7 @@ struct inject_options {
 	const char *library; /* for dlopen: a path with a slash, as the target sees it, at most 255 bytes */
 	uint64_t call;	     /* instead: the address of a function without arguments; 0: none */
 	double seconds;	     /* how long a fitting moment is looked for */
-	bool force;	     /* also a thread whose seccomp filter might not let it */
+	bool force;	     /* also a thread whose seccomp filter ends it for that, or cannot be read */
 	void (*step)(enum inject_step step, void *ctx); /* for tests; NULL */
 	void *ctx;
 };
@@ -53,5 +53,12 @@ int inject(const struct target *t, const struct inject_options *options, struct 
 
 /* Whether it could be tried: what does not pass by itself is looked at, and nothing is done. 0, or a code as above, reported. */
 int inject_possible(const struct target *t);
+
+/*
+ * The run-time address of a function that a library of the same kind as the one at `own`, one of our files, exports as `symbol`, when
+ * the target has such a library loaded (its name starts as own's does, without the ending). 0; -ENOENT when it has none, not reported; or a
+ * code that was reported.
+ */
+int inject_find_loaded(const struct target *t, const char *own, const char *symbol, uint64_t *addr);
 
 #endif

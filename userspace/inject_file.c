@@ -20,7 +20,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define NAME_START "pylu-agent-"
+#define NAME_START "libpylu_agent-" /* by which the agent knows how it came: agent/module.c */
 #define TRIES 16
 #define FOLDER O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
 
@@ -86,7 +86,7 @@ static int fill(const struct target *t, int from, int to)
 /* 0, or -errno; -EACCES also for a file system from which nothing may be executed. */
 static int make_in(const struct target *t, const char *folder, int from, struct inject_file *out)
 {
-	char name[40];
+	char name[48];
 	int to = -1, err;
 
 	out->dir = open_folder(t->pid, folder);

@@ -14,6 +14,7 @@
 #include "inject_priv.h"
 
 #include <cpuid.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +23,11 @@
 #define XSAVE_ALIGN 64
 #define XSAVE_HEADER 512 /* behind the legacy region: which features are not in their initial state */
 #define XSAVE_MIN 576
-#define SW_RESERVED 464	       /* in the legacy region: for software, struct _fpx_sw_bytes */
-#define TILE_DATA (1ull << 18) /* AMX: the one feature that a process has only after it asked for it */
-#define FRAME_FLAGS 7	       /* UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS, <asm/ucontext.h> */
-#define LEAVE_ALTSTACK 0x55    /* flags that sigaltstack refuses: the kernel then leaves that stack as it is */
+#define SW_RESERVED 464		 /* in the legacy region: for software, struct _fpx_sw_bytes */
+#define TILE_DATA (1ull << 18)	 /* AMX: the one feature that a process has only after it asked for it */
+#define FLAGS_CLEARED 0x40500ull /* AC, DF, TF: a function starts without */
+#define FRAME_FLAGS 7		 /* UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS, <asm/ucontext.h> */
+#define LEAVE_ALTSTACK 0x55	 /* flags that sigaltstack refuses: the kernel then leaves that stack as it is */
 
 /* struct ucontext of the kernel's <asm/ucontext.h> on x86-64; glibc's one is longer. */
 struct context {
@@ -88,7 +90,7 @@ static size_t prepare_xsave(uint8_t *xsave, size_t len)
 		return 0;
 	sw.extended_size = sw.size + sizeof(end);
 	memcpy(xsave + SW_RESERVED, &sw, sizeof(sw));
-	memcpy(xsave + sw.size, &end, sizeof(end)); /* there is room: inject_thread.c */
+	memcpy(xsave + sw.size, &end, sizeof(end)); /* there is room: inject.c */
 	return sw.extended_size;
 }
 
@@ -156,7 +158,7 @@ int inject_frame__make(const struct inject_plan *plan, const struct inject_state
 	first.rdi = errno_at;
 	first.rsi = state->regs.fs_base + (uint64_t)plan->errno_at;
 	first.rdx = sizeof(swapped);
-	first.eflags = second.eflags & ~0x40500ull; /* as the entry's: inject_thread.c */
+	first.eflags &= ~FLAGS_CLEARED;
 	put(out, xsave_at, state->xsave, xsave_len);
 	put(out, path_at, path, strnlen(path, INJECT_PATH_MAX - 1));
 	put(out, errno_at, &swapped, sizeof(swapped));
@@ -165,4 +167,16 @@ int inject_frame__make(const struct inject_plan *plan, const struct inject_state
 	put(out, first_at, &first, sizeof(first));
 	put(out, first_at - 8, &plan->restore_rt, 8);
 	return 0;
+}
+
+void inject_frame__enter(const struct inject_plan *plan, const struct inject_frame *frame,
+			 struct user_regs_struct *regs)
+{
+	regs->rsp = frame->sp;
+	regs->rip = plan->entry;
+	regs->rdi = frame->path;
+	regs->rsi = RTLD_NOW;
+	regs->rax = 0;
+	regs->orig_rax = (unsigned long long)-1; /* no system call is begun again now */
+	regs->eflags &= ~FLAGS_CLEARED;
 }

@@ -34,6 +34,7 @@ static const struct inject_call calls[] = {
 	{ SYS_recvmsg, "recvmsg", true },
 	{ SYS_wait4, "wait4", true },
 	{ SYS_waitid, "waitid", true },
+	{ SYS_restart_syscall, "poll", true }, /* see resumed_poll() */
 	{ SYS_futex, "a lock (futex)", false },
 	{ SYS_rt_sigtimedwait, "sigtimedwait", false },
 	{ SYS_rt_sigsuspend, "sigsuspend", false },
@@ -110,6 +111,18 @@ static void read_call(pid_t pid, pid_t tid, struct inject_look *out)
 	out->pc = pc ? strtoull(pc + 1, NULL, 16) : 0;
 }
 
+/*
+ * restart_syscall is what the kernel makes of poll, nanosleep and futex with a time limit when a thread was stopped in it before
+ * (do_restart_poll, hrtimer_nanosleep_restart, futex_wait_restart are all there are): the number is lost. Where in the
+ * kernel it sleeps tells whether it is poll.
+ */
+static bool resumed_poll(pid_t pid, pid_t tid)
+{
+	char where[128];
+
+	return read_file(pid, tid, "wchan", where, sizeof(where)) > 0 && strstr(where, "poll");
+}
+
 int inject_look__at(pid_t pid, pid_t tid, struct inject_look *out)
 {
 	char status[8192];
@@ -131,5 +144,6 @@ int inject_look__at(pid_t pid, pid_t tid, struct inject_look *out)
 		out->shadow_stack = shadow && (!end || shadow < end);
 	}
 	read_call(pid, tid, out);
+	out->unknown = out->call == SYS_restart_syscall && !resumed_poll(pid, tid);
 	return 0;
 }

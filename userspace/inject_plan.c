@@ -20,6 +20,7 @@
 
 #define COMPARED 32 /* bytes of code at an address that are held against memory */
 #define ADDRESS_MAX 24
+#define NOTE_MAX 64 /* bytes of a build-id's note */
 
 /* A file of the target's that is looked through. */
 struct library {
@@ -62,33 +63,37 @@ static uint64_t function(const struct target *t, const struct library *lib, cons
 	return symbol.addr + lib->bias;
 }
 
+/* Where a library is loaded, by a mapping that holds code of it. */
+static bool set_bias(struct library *lib, const struct mapping *m)
+{
+	struct elf_section s;
+	uint64_t offset;
+
+	for (size_t i = 0; i < elf_file__section_count(lib->elf); i++) {
+		if (elf_file__section(lib->elf, i, &s) || !elf_file__is_code(lib->elf, s.addr) ||
+		    elf_file__file_offset(lib->elf, s.addr, &offset) || offset < m->offset ||
+		    offset - m->offset >= m->end - m->start)
+			continue;
+		lib->bias = m->start + (offset - m->offset) - s.addr;
+		lib->map = m;
+		return true;
+	}
+	return false;
+}
+
 /* Opens the file behind a mapping when it defines `name`, and finds where it is loaded. */
-static bool open_library(const struct target *t, const struct mapping *m, const char *name, struct library *lib)
+static void open_library(const struct target *t, const struct mapping *m, const char *name, struct library *lib)
 {
 	struct elf_symbol symbol;
-	uint64_t offset;
 	char *path = NULL;
 
 	if (lib->elf || mapping__open(t->pid, m, &lib->elf, &path))
-		return false;
+		return;
 	free(path);
-	if (!elf_file__symbol(lib->elf, name, &symbol)) {
-		/* This mapping holds code, and `name` may be data: any code of it tells the bias. */
-		for (size_t i = 0; i < elf_file__section_count(lib->elf); i++) {
-			struct elf_section s;
-
-			if (elf_file__section(lib->elf, i, &s) || !elf_file__is_code(lib->elf, s.addr) ||
-			    elf_file__file_offset(lib->elf, s.addr, &offset) || offset < m->offset ||
-			    offset - m->offset >= m->end - m->start)
-				continue;
-			lib->bias = m->start + (offset - m->offset) - s.addr;
-			lib->map = m;
-			return true;
-		}
-	}
+	if (!elf_file__symbol(lib->elf, name, &symbol) && set_bias(lib, m))
+		return;
 	elf_file__close(lib->elf);
 	lib->elf = NULL;
-	return false;
 }
 
 static int open_libraries(const struct target *t, struct libraries *libs)
@@ -220,5 +225,60 @@ int inject_plan__make(const struct target *t, uint64_t call, struct inject_plan 
 	if (!err)
 		err = fill(t, &libs, call, out);
 	close_libraries(&libs);
+	return err;
+}
+
+/* Whether a file is what is mapped, by its build-id. */
+static bool same_build(const struct target *t, const struct library *lib)
+{
+	uint8_t memory[NOTE_MAX];
+	struct elf_section s;
+
+	for (size_t i = 0; i < elf_file__section_count(lib->elf); i++) {
+		if (!elf_file__section(lib->elf, i, &s) && !strcmp(s.name, ".note.gnu.build-id") && s.data &&
+		    s.size <= NOTE_MAX)
+			return !mem__read(t->mem, s.addr + lib->bias, memory, s.size) &&
+			       !memcmp(memory, s.data, s.size);
+	}
+	return false;
+}
+
+/* The file behind the mapping is mostly unlinked, and only the privileged may open it then: ours may be the same. */
+static int find_in(const struct target *t, const struct mapping *m, const char *own, const char *symbol, uint64_t *addr)
+{
+	struct library lib = { 0 };
+
+	open_library(t, m, symbol, &lib);
+	if (!lib.elf && !elf_file__probe(own, &lib.elf) && (!set_bias(&lib, m) || !same_build(t, &lib))) {
+		elf_file__close(lib.elf);
+		lib.elf = NULL;
+	}
+	*addr = function(t, &lib, symbol);
+	elf_file__close(lib.elf);
+	return *addr ? 0
+		     : diag_error(-DIAG_BAD_DATA,
+				  "process %d has a library loaded, %s, that is another one than %s and cannot be "
+				  "looked into; root can",
+				  (int)t->pid, m->path, own);
+}
+
+int inject_find_loaded(const struct target *t, const char *own, const char *symbol, uint64_t *addr)
+{
+	const char *name = strrchr(own, '/') ? strrchr(own, '/') + 1 : own;
+	char start[64];
+	struct mappings maps = { 0 };
+	int fd, err = mappings__read(t->pid, "", false, &maps, &fd);
+
+	snprintf(start, sizeof(start), "%.*s", (int)strcspn(name, "."), name);
+	if (err) {
+		err = diag_error(err, "process %d: reading /proc/PID/maps failed: %s", (int)t->pid, diag_strerror(err));
+	} else {
+		close(fd);
+		err = -ENOENT;
+		for (size_t i = 0; err == -ENOENT && i < maps.n; i++)
+			if (base_name_starts(maps.items[i].path, start))
+				err = find_in(t, &maps.items[i], own, symbol, addr);
+	}
+	mappings__free(&maps);
 	return err;
 }

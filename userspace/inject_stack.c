@@ -23,61 +23,49 @@
 #define STACK_GAP (1ull << 20) /* what the kernel keeps free below a growing stack: stack_guard_gap, 256 pages */
 #define PAGE 4096
 
-/* The mapping that holds `addr`, and where the one before it ends. */
-static bool find_mapping(pid_t pid, uint64_t addr, uint64_t *start, uint64_t *end, uint64_t *before, bool *is_stack)
+void inject_stack__main(pid_t pid, struct inject_stack *out)
 {
+	uint64_t start, end, before = 0;
 	char path[64], *line = NULL;
-	bool found = false;
+	struct rlimit limit;
 	size_t size = 0;
 	FILE *f;
 
+	memset(out, 0, sizeof(*out));
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
 	f = fopen(path, "re");
-	*before = 0;
-	while (f && !found && getline(&line, &size, f) > 0) {
-		if (sscanf(line, "%lx-%lx", start, end) != 2)
+	while (f && getline(&line, &size, f) > 0 && sscanf(line, "%lx-%lx", &start, &end) == 2) {
+		if (strstr(line, " [stack]\n")) {
+			*out = (struct inject_stack){ start, end };
 			break;
-		found = addr >= *start && addr < *end;
-		if (found)
-			*is_stack = strstr(line, " [stack]\n") != NULL;
-		else
-			*before = *end;
+		}
+		before = end;
 	}
 	free(line);
 	if (f)
 		fclose(f);
-	return found;
-}
-
-static int main_stack(pid_t pid, uint64_t sp, uint64_t *low, const char **why)
-{
-	uint64_t start, end, before;
-	struct rlimit limit;
-	bool is_stack;
-
-	*why = "it is not on its own stack";
-	if (!find_mapping(pid, sp, &start, &end, &before, &is_stack) || !is_stack)
-		return -ENOENT;
-	*low = start;
-	if (!prlimit(pid, RLIMIT_STACK, NULL, &limit)) {
-		uint64_t lowest = limit.rlim_cur < end ? end - limit.rlim_cur : 0;
+	/* Further down it grows by itself. */
+	if (out->end && !prlimit(pid, RLIMIT_STACK, NULL, &limit)) {
+		uint64_t lowest = limit.rlim_cur < out->end ? out->end - limit.rlim_cur : 0;
 
 		if (lowest < before + STACK_GAP)
 			lowest = before + STACK_GAP;
-		if (lowest < *low)
-			*low = lowest;
+		if (lowest < out->low)
+			out->low = lowest;
 	}
-	*why = NULL;
-	return 0;
 }
 
-int inject_stack__low(const struct target *t, pid_t tid, uint64_t sp, uint64_t tp, uint64_t *low, const char **why)
+int inject_stack__low(const struct target *t, const struct inject_stack *main, pid_t tid, uint64_t sp, uint64_t tp,
+		      uint64_t *low, const char **why)
 {
 	uint64_t words[DESCRIPTOR / 8];
 	size_t len = DESCRIPTOR;
 
-	if (tid == t->pid)
-		return main_stack(t->pid, sp, low, why);
+	if (tid == t->pid) {
+		*why = "it is not on its own stack";
+		*low = main->low;
+		return sp > main->low && sp < main->end ? 0 : -ENOENT;
+	}
 	*why = "its stack could not be placed";
 	/* The descriptor may end where its mapping does. */
 	while (len >= DESCRIPTOR_LEAST && mem__read(t->mem, tp, words, len))
@@ -94,7 +82,6 @@ int inject_stack__low(const struct target *t, pid_t tid, uint64_t sp, uint64_t t
 		if (sp < block + guard || sp >= tp)
 			return -ENOENT;
 		*low = block + guard;
-		*why = NULL;
 		return 0;
 	}
 	return -ENOENT;

@@ -184,6 +184,22 @@ def pylu_bpf():
     return path
 
 
+def built(variable, *path):
+    """A file of the build, which the environment may name."""
+    file = os.environ.get(variable) or os.path.join(ROOT, 'build', *path)
+    if not os.access(file, os.R_OK):
+        raise Skipped('%s is not there; set %s' % (file, variable))
+    return file
+
+
+def pylu_cli():
+    return built('PYLU_CLI', 'cli', 'pylu-cli')
+
+
+def agent():
+    return built('PYLU_AGENT', 'agent', 'libpylu_agent.so')
+
+
 def tool(name):
     """A program of tests/tools, which is built where pylu-bpf is."""
     path = os.path.join(os.path.dirname(os.path.dirname(pylu_bpf())), 'tests', 'tools', name)

@@ -1,10 +1,10 @@
 /*
  * inject_lib: sends a thread of a process to load a library, and dies on the way if it is told to.
  *
- *	inject_lib PID LIBRARY [TIMES [STEP]]
+ *	inject_lib PID LIBRARY [TIMES [STEP [SECONDS [force]]]]
  *
- * Prints for each time: sent TID STOPS STOPPED_MS WHERE, once the library is mapped. With STEP, a number of enum inject_step,
- * it is killed there in the last time, as by kill -9.
+ * Prints for each time: sent TID STOPS STOPPED_MS WHERE, once the library is mapped. With STEP, a number of enum inject_step and not
+ * 0, it is killed there in the last time, as by kill -9. SECONDS is how long a fitting moment is looked for.
  */
 #include <errno.h>
 #include <signal.h>
@@ -61,9 +61,9 @@ static int await_library(const struct target *t, const char *path)
 	return 0;
 }
 
-static int once(const struct target *t, const char *library)
+static int once(const struct target *t, const char *library, double seconds, bool force)
 {
-	struct inject_options options = { .seconds = 60, .step = step };
+	struct inject_options options = { .seconds = seconds, .force = force, .step = step };
 	struct inject_result result;
 	struct inject_file file;
 	int err = inject_file__make(t, library, &file);
@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 	for (int i = 0; !err && i < times; i++) {
 		if (i == times - 1 && argc > 4)
 			die_at = atoi(argv[4]);
-		err = once(t, argv[2]);
+		err = once(t, argv[2], argc > 5 ? atof(argv[5]) : 60, argc > 6);
 	}
 	target__close(t);
 	return err ? 1 : 0;
