@@ -56,7 +56,7 @@ int inject_possible(const struct target *t);
 
 /*
  * The run-time address of a function that a library of the same kind as the one at `own`, one of our files, exports as `symbol`, when
- * the target has such a library loaded (its name starts as own's does, without the ending). 0; -ENOENT when it has none, not reported; or a
+ * the target has such a library loaded (its name starts as own's does, with or without "lib"). 0; -ENOENT when it has none, not reported; or a
  * code that was reported.
  */
 int inject_find_loaded(const struct target *t, const char *own, const char *symbol, uint64_t *addr);
