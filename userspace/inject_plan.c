@@ -151,8 +151,8 @@ static uint64_t find_restore_rt(const struct target *t, const struct library *c)
 	return 0;
 }
 
-/* errno is a thread-local variable of libc; where it lies is told by the code of __errno_location, which adds a word that
- * the dynamic linker has filled in to the thread pointer, in either order. */
+/* errno is a thread-local variable of libc; where it lies is told by the code of __errno_location, which adds a word
+ * that the dynamic linker has filled in to the thread pointer, in either order. */
 static bool find_errno(const struct target *t, const struct library *c, int64_t *out)
 {
 	static const uint8_t endbr[] = { 0xf3, 0x0f, 0x1e, 0xfa };
