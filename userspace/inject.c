@@ -4,7 +4,7 @@
  * A thread may be sent off
  *  - in the interpreter's own text: there it is in no function of the C library, so it holds no lock that dlopen
  *    takes. What interrupts the C library is a signal handler, and while one runs its signal is blocked (CPython
- *    installs none with SA_NODEFER but that of faulthandler.register(chain=True)): a thread that blocks a signal for
+ *    installs none with SA_NODEFER but faulthandler's): a thread that blocks a signal for
  *    which there is a handler is not used;
  *  - asleep in one of the system calls of inject_look.c. What it gets when it is restored: see restart().
  * Nothing else in it may be at work on the loader's lists: r_state, and no thread asleep in the loader's code.
