@@ -1,9 +1,9 @@
 /*
- * cmd_attach: brings the agent into processes that were not prepared for it. Knows the order of things; how a library comes into
- * a process is inject's business, what an agent says is link's.
+ * cmd_attach: brings the agent into processes that were not prepared for it. Knows the order of things; how a library
+ * comes into a process is inject's business, what an agent says is link's.
  *
- * Three ends are told apart: the agent reported in; a thread was sent off, which cannot be called back, and nothing was heard yet;
- * nothing was done.
+ * Three ends are told apart: the agent reported in; a thread was sent off, which cannot be called back, and nothing
+ * was heard yet; nothing was done.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -47,7 +47,8 @@ static const struct opt opts[] = {
 	{ 0 },
 };
 
-/* Whether there is an agent, and what it is: one line in `text`. 0, -DIAG_NO_AGENT, not reported, or another code, reported. */
+/* Whether there is an agent, and what it is: one line in `text`. 0, -DIAG_NO_AGENT, not reported, or another code,
+ * reported. */
 static int ask(pid_t pid, char *text, size_t size)
 {
 	struct msg_out request = { 0 };

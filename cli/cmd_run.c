@@ -1,6 +1,6 @@
 /*
- * cmd_run: starts a program with the agent in it, and in the Python programs that it starts, by preloading the library. Nothing of
- * pylu-cli is left in it: it becomes the program.
+ * cmd_run: starts a program with the agent in it, and in the Python programs that it starts, by preloading the
+ * library. Nothing of pylu-cli is left in it: it becomes the program.
  */
 #include <elf.h>
 #include <errno.h>

@@ -2,15 +2,15 @@
  * inject: stops one thread at a time, looks whether it stands where it may be sent off, and sends it.
  *
  * A thread may be sent off
- *  - in the interpreter's own text: there it is in no function of the C library, so it holds no lock that dlopen takes. What
- *    interrupts the C library is a signal handler, and while one runs its signal is blocked (CPython installs none with
- *    SA_NODEFER but that of faulthandler.register(chain=True)): a thread that blocks a signal for which there is a handler
- *    is not used;
+ *  - in the interpreter's own text: there it is in no function of the C library, so it holds no lock that dlopen
+ *    takes. What interrupts the C library is a signal handler, and while one runs its signal is blocked (CPython
+ *    installs none with SA_NODEFER but faulthandler's): a thread that blocks a signal for
+ *    which there is a handler is not used;
  *  - asleep in one of the system calls of inject_look.c. What it gets when it is restored: see restart().
  * Nothing else in it may be at work on the loader's lists: r_state, and no thread asleep in the loader's code.
  *
- * Before the registers are set, our end at any instruction leaves the thread as it was (the kernel lets go what we trace; the
- * frame lies below the red zone); after that the kernel restores it from the frame without us.
+ * Before the registers are set, our end at any instruction leaves the thread as it was (the kernel lets go what we
+ * trace; the frame lies below the red zone); after that the kernel restores it from the frame without us.
  */
 #include "inject.h"
 
@@ -163,14 +163,14 @@ static int list_threads(struct injection *in)
 
 /*
  * What a thread that sleeps in a system call is given when it is restored, in `r`. As after a caught signal, with two
- * aims: C code that never sees a signal need not see -EINTR, and a signal that a handler of CPython's takes meanwhile (it
- * only makes a note) must not be slept over.
+ * aims: C code that never sees a signal need not see -EINTR, and a signal that a handler of CPython's takes meanwhile
+ * (it only makes a note) must not be slept over.
  *  - -EINTR stays: the mere stop did that.
- *  - The main thread, when there are handlers: -EINTR. It is the one that signals interrupt, and CPython's handlers are
- *    installed without SA_RESTART, so what runs there knows.
- *  - Other threads: the call begins again; select, pselect and ppoll have written what is left of their time. Where that
- *    is known to nobody (poll with a time limit) -EINTR, which poll's callers must expect. A nanosleep goes on with
- *    the rest that it wrote, and without a place for that is left alone.
+ *  - The main thread, when there are handlers: -EINTR. It is the one that signals interrupt, and CPython's handlers
+ *    are installed without SA_RESTART, so what runs there knows.
+ *  - Other threads: the call begins again; select, pselect and ppoll have written what is left of their time. Where
+ *    that is known to nobody (poll with a time limit) -EINTR, which poll's callers must expect. A nanosleep goes on
+ *    with the rest that it wrote, and without a place for that is left alone.
  * The kernel's own way to go on, restart_syscall, is not open: sigreturn switches it off.
  */
 static bool restart(const struct injection *in, pid_t tid, const struct inject_look *look, struct user_regs_struct *r)

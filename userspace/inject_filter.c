@@ -1,10 +1,10 @@
 /*
- * inject_filter: whether the seccomp filters of a thread would end its process for what loading the agent takes. Containers have
- * filters that allow all of it; sandboxes have ones that do not.
+ * inject_filter: whether the seccomp filters of a thread would end its process for what loading the agent takes.
+ * Containers have filters that allow all of it; sandboxes have ones that do not.
  *
- * The filters are read while the thread stands (ptrace(2), PTRACE_SECCOMP_GET_FILTER: for root, with a kernel that has
- * CONFIG_CHECKPOINT_RESTORE) and run here, on the system calls that will be made. They are classic BPF; a filter cannot follow a pointer, so
- * what is not known beforehand matters to none.
+ * The filters are read while the thread stands (ptrace(2), PTRACE_SECCOMP_GET_FILTER: for root, with a kernel that
+ * has CONFIG_CHECKPOINT_RESTORE) and run here, on the system calls that will be made. They are classic BPF; a filter
+ * cannot follow a pointer, so what is not known beforehand matters to none.
  */
 #include "inject_priv.h"
 

@@ -1,9 +1,10 @@
 /*
  * inject_frame: what is written below a thread's stack so that the kernel itself restores the thread.
  *
- * Two signal frames, as the kernel makes them for a handler (arch/x86/kernel/signal_64.c, struct rt_sigframe), and what they
- * need. dlopen returns to libc's __restore_rt, which asks the kernel to take the first frame: it sends the thread to
- * swab(3), which puts errno back, and returns to __restore_rt again; the second frame is the thread as it was.
+ * Two signal frames, as the kernel makes them for a handler (arch/x86/kernel/signal_64.c, struct rt_sigframe), and
+ * what they need. dlopen returns to libc's __restore_rt, which asks the kernel to take the first frame: it sends the
+ * thread to swab(3), which puts errno back, and returns to __restore_rt again; the second frame is the thread as it
+ * was.
  *
  *	high	red zone of the thread (128 bytes)
  *		floating point state, for both frames
@@ -69,9 +70,9 @@ static size_t xsave_size(uint64_t features)
 }
 
 /*
- * The state as ptrace gives it, made what a signal frame has. ptrace gives the length of all features that the machine has; a frame may
- * be no longer than what this process uses, or the kernel restores the legacy part alone. Its length, with the closing
- * mark, or 0.
+ * The state as ptrace gives it, made what a signal frame has. ptrace gives the length of all features that the
+ * machine has; a frame may be no longer than what this process uses, or the kernel restores the legacy part alone.
+ * Its length, with the closing mark, or 0.
  */
 static size_t prepare_xsave(uint8_t *xsave, size_t len)
 {

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 /*
- * Usable are those that end with -EINTR or are begun again when a handler has run, and in which no lock of the C library
- * or the loader is held. Not futex: it is what all locks sleep in.
+ * Usable are those that end with -EINTR or are begun again when a handler has run, and in which no lock of the C
+ * library or the loader is held. Not futex: it is what all locks sleep in.
  */
 static const struct inject_call calls[] = {
 	{ SYS_read, "read", true },
@@ -112,9 +112,9 @@ static void read_call(pid_t pid, pid_t tid, struct inject_look *out)
 }
 
 /*
- * restart_syscall is what the kernel makes of poll, nanosleep and futex with a time limit when a thread was stopped in it before
- * (do_restart_poll, hrtimer_nanosleep_restart, futex_wait_restart are all there are): the number is lost. Where in the
- * kernel it sleeps tells whether it is poll.
+ * restart_syscall is what the kernel makes of poll, nanosleep and futex with a time limit when a thread was stopped
+ * in it before (do_restart_poll, hrtimer_nanosleep_restart, futex_wait_restart are all there are): the number is
+ * lost. Where in the kernel it sleeps tells whether it is poll.
  */
 static bool resumed_poll(pid_t pid, pid_t tid)
 {

@@ -151,8 +151,8 @@ static uint64_t find_restore_rt(const struct target *t, const struct library *c)
 	return 0;
 }
 
-/* errno is a thread-local variable of libc; where it lies is told by the code of __errno_location, which adds a word that
- * the dynamic linker has filled in to the thread pointer, in either order. */
+/* errno is a thread-local variable of libc; where it lies is told by the code of __errno_location, which adds a word
+ * that the dynamic linker has filled in to the thread pointer, in either order. */
 static bool find_errno(const struct target *t, const struct library *c, int64_t *out)
 {
 	static const uint8_t endbr[] = { 0xf3, 0x0f, 0x1e, 0xfa };
@@ -262,21 +262,27 @@ static int find_in(const struct target *t, const struct mapping *m, const char *
 				  (int)t->pid, m->path, own);
 }
 
+/* Python's name for an extension is without the "lib" that the linker's has. */
+static bool is_of_kind(const char *path, const char *stem)
+{
+	return base_name_starts(path, stem) || (!strncmp(stem, "lib", 3) && base_name_starts(path, stem + 3));
+}
+
 int inject_find_loaded(const struct target *t, const char *own, const char *symbol, uint64_t *addr)
 {
 	const char *name = strrchr(own, '/') ? strrchr(own, '/') + 1 : own;
-	char start[64];
+	char stem[64];
 	struct mappings maps = { 0 };
 	int fd, err = mappings__read(t->pid, "", false, &maps, &fd);
 
-	snprintf(start, sizeof(start), "%.*s", (int)strcspn(name, "."), name);
+	snprintf(stem, sizeof(stem), "%.*s", (int)strcspn(name, "."), name);
 	if (err) {
 		err = diag_error(err, "process %d: reading /proc/PID/maps failed: %s", (int)t->pid, diag_strerror(err));
 	} else {
 		close(fd);
 		err = -ENOENT;
 		for (size_t i = 0; err == -ENOENT && i < maps.n; i++)
-			if (base_name_starts(maps.items[i].path, start))
+			if (is_of_kind(maps.items[i].path, stem))
 				err = find_in(t, &maps.items[i], own, symbol, addr);
 	}
 	mappings__free(&maps);

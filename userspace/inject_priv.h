@@ -51,7 +51,8 @@ struct inject_state {
 int inject_frame__make(const struct inject_plan *plan, const struct inject_state *state, const char *path,
 		       struct inject_frame *out);
 
-/* The registers with which a thread, which has them as given, is sent off: plan->entry is called with the path and RTLD_NOW. */
+/* The registers with which a thread, which has them as given, is sent off: plan->entry is called with the path and
+ * RTLD_NOW. */
 void inject_frame__enter(const struct inject_plan *plan, const struct inject_frame *frame,
 			 struct user_regs_struct *regs);
 
@@ -61,8 +62,8 @@ struct inject_stack {
 };
 void inject_stack__main(pid_t pid, struct inject_stack *out);
 
-/* The lowest address that thread `tid`, whose stack pointer and thread pointer are given, may use on its stack. 0, or -ENOENT and
- * the reason (static storage). */
+/* The lowest address that thread `tid`, whose stack pointer and thread pointer are given, may use on its stack. 0, or
+ * -ENOENT and the reason (static storage). */
 int inject_stack__low(const struct target *t, const struct inject_stack *main, pid_t tid, uint64_t sp, uint64_t tp,
 		      uint64_t *low, const char **why);
 
@@ -82,13 +83,14 @@ struct inject_look {
 /* 0, or -ESRCH when it has ended, or another -errno. Not reported. */
 int inject_look__at(pid_t pid, pid_t tid, struct inject_look *out);
 
-/* inject_may.c: reports why thread `tid` may not be traced, for which the kernel gave errno `err`, and what to do. -EPERM. */
+/* inject_may.c: reports why thread `tid` may not be traced, for which the kernel gave errno `err`, and what to do.
+ * -EPERM. */
 int inject_refuse_trace(const struct target *t, pid_t tid, int err);
 /* What holds for the whole process, mostly: shadow stacks, strict seccomp. 0, or a code that was reported. */
 int inject_check_process(const struct target *t);
 
-/* Whether the seccomp filters of a thread that stands, traced by us, let it make the system calls that loading the agent takes. 0;
- * -EACCES and *call; another code when they cannot be read. Not reported. */
+/* Whether the seccomp filters of a thread that stands, traced by us, let it make the system calls that loading the
+ * agent takes. 0; -EACCES and *call; another code when they cannot be read. Not reported. */
 int inject_filter__check(pid_t tid, const char **call);
 
 /* A system call in which a thread may be sent off, or that we can name; NULL for others. */

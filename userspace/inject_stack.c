@@ -1,10 +1,11 @@
 /*
- * inject_stack: how far down a thread may go on its stack. A signal stack, a coroutine's, a stack that we cannot place:
- * such a thread is not used.
+ * inject_stack: how far down a thread may go on its stack. A signal stack, a coroutine's, a stack that we cannot
+ * place: such a thread is not used.
  *
- * The main thread's stack is the mapping that the kernel names so; it grows, up to a limit. Another thread's is what its
- * own descriptor says: glibc's struct pthread, at the thread pointer, holds the three words stackblock, stackblock_size and guardsize
- * (nptl/descr.h). Where in it differs by version, but the stack ends just above the descriptor, and no other two words do that.
+ * The main thread's stack is the mapping that the kernel names so; it grows, up to a limit. Another thread's is what
+ * its own descriptor says: glibc's struct pthread, at the thread pointer, holds the three words stackblock,
+ * stackblock_size and guardsize (nptl/descr.h). Where in it differs by version, but the stack ends just above the
+ * descriptor, and no other two words do that.
  */
 #include "inject_priv.h"
 

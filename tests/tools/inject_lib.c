@@ -3,8 +3,9 @@
  *
  *	inject_lib PID LIBRARY [TIMES [STEP [SECONDS [force]]]]
  *
- * Prints for each time: sent TID STOPS STOPPED_MS WHERE, once the library is mapped. With STEP, a number of enum inject_step and not
- * 0, it is killed there in the last time, as by kill -9. SECONDS is how long a fitting moment is looked for.
+ * Prints for each time: sent TID STOPS STOPPED_MS WHERE, once the library is mapped. With STEP, a number of enum
+ * inject_step and not 0, it is killed there in the last time, as by kill -9. SECONDS is how long a fitting moment is
+ * looked for.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /*
- * The frames by which a thread is restored, on a child of ours: it spins with known values in all its registers, is sent into a function
- * that destroys all that a function may (and errno), and finds everything as it was: general and vector registers, flags, the red
- * zone, errno, blocked signals.
+ * The frames by which a thread is restored, on a child of ours: it spins with known values in all its registers, is
+ * sent into a function that destroys all that a function may (and errno), and finds everything as it was: general and
+ * vector registers, flags, the red zone, errno, blocked signals.
  */
 #include <elf.h>
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* injected: a library that does on being loaded what the agent does, and nothing more: it makes a thread with all signals blocked. */
+/* injected: a library that does on being loaded what the agent does, and nothing more: it makes a thread with all
+ * signals blocked. */
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
