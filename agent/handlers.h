@@ -48,7 +48,7 @@ int handle_hello(const struct msg_in *request, struct msg_out *answer);
 int handle_compile(const struct msg_in *request, struct msg_out *answer);
 int handle_detach(const struct msg_in *request, struct msg_out *answer);
 
-/* agent.c: wakes the agent's loop so that it asks for deadlines again. Any thread, no GIL needed, never blocks. */
+/* serve.c: wakes the agent's loop so that it asks for deadlines again. Any thread, no GIL needed, never blocks. */
 void agent_wake(void);
 /* agent.c: whether the calling thread is the agent's. */
 bool agent_is_self(void);

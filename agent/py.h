@@ -2,7 +2,7 @@
  * py: the interpreter as the agent sees it: one table of pointers, filled by dlsym from the interpreter that is mapped. So
  * that one binary serves every version, and nothing is undefined where there is none, no Python symbol is named in any other way
  * and Python's headers are not included: what they would say is declared here, as far as it is the same from 3.8 to 3.15.
- * tests/unit/test_agent_py.c holds the declarations against the real headers.
+ * tests/e2e/test_agent_py.py holds the declarations against the real headers.
  *
  * No '#' in the formats of Py_BuildValue and PyArg_Parse...: what it takes depends on the version.
  *
@@ -127,7 +127,6 @@ typedef struct PyModuleDef {
 	X(int, PyObject_SetItem, (PyObject *, PyObject *, PyObject *))                                     \
 	X(int, PyObject_DelItem, (PyObject *, PyObject *))                                                 \
 	X(Py_ssize_t, PyObject_Size, (PyObject *))                                                         \
-	X(Py_ssize_t, PyObject_Length, (PyObject *))                                                       \
 	X(PyObject *, PyObject_Call, (PyObject *, PyObject *, PyObject *))                                 \
 	X(PyObject *, PyObject_CallObject, (PyObject *, PyObject *))                                       \
 	X(PyObject *, PyObject_CallFunction, (PyObject *, const char *, ...))                              \
@@ -321,28 +320,65 @@ typedef struct PyModuleDef {
 	X(void, PyErr_SetRaisedException, (PyObject *)) /* from 3.12 on */
 
 /* Types; in the table is the type object's address. */
-#define PY_TYPES(X)                                                                                                    \
-	X(PyType_Type)                                                                                                 \
-	X(PyBaseObject_Type)                                                                                           \
-	X(PyBool_Type) X(PyLong_Type) X(PyFloat_Type) X(PyUnicode_Type) X(PyBytes_Type) X(PyTuple_Type) X(PyList_Type) \
-		X(PyDict_Type) X(PySet_Type) X(PyFrozenSet_Type) X(PyModule_Type) X(PyCFunction_Type)                  \
-			X(PyFunction_Type) X(PyMethod_Type) X(PyStaticMethod_Type) X(PyClassMethod_Type)               \
-				X(PyProperty_Type) X(PyCode_Type) X(PyCell_Type) X(PyFrame_Type) X(PyGen_Type)         \
-					X(PyCoro_Type) X(PyAsyncGen_Type) X(PyGetSetDescr_Type) X(PyMemberDescr_Type)  \
-						X(PyMethodDescr_Type) X(PyWrapperDescr_Type) X(PyDictProxy_Type)       \
-							X(PyTraceBack_Type)
+#define PY_TYPES(X)            \
+	X(PyType_Type)         \
+	X(PyBaseObject_Type)   \
+	X(PyBool_Type)         \
+	X(PyLong_Type)         \
+	X(PyFloat_Type)        \
+	X(PyUnicode_Type)      \
+	X(PyBytes_Type)        \
+	X(PyTuple_Type)        \
+	X(PyList_Type)         \
+	X(PyDict_Type)         \
+	X(PySet_Type)          \
+	X(PyFrozenSet_Type)    \
+	X(PyModule_Type)       \
+	X(PyCFunction_Type)    \
+	X(PyFunction_Type)     \
+	X(PyMethod_Type)       \
+	X(PyStaticMethod_Type) \
+	X(PyClassMethod_Type)  \
+	X(PyProperty_Type)     \
+	X(PyCode_Type)         \
+	X(PyCell_Type)         \
+	X(PyFrame_Type)        \
+	X(PyGen_Type)          \
+	X(PyCoro_Type)         \
+	X(PyAsyncGen_Type)     \
+	X(PyGetSetDescr_Type)  \
+	X(PyMemberDescr_Type)  \
+	X(PyMethodDescr_Type)  \
+	X(PyWrapperDescr_Type) \
+	X(PyDictProxy_Type)    \
+	X(PyTraceBack_Type)
 
 /* Exceptions; the table has the objects. */
-#define PY_EXCEPTIONS(X)                                                                                       \
-	X(PyExc_BaseException)                                                                                 \
-	X(PyExc_Exception)                                                                                     \
-	X(PyExc_ArithmeticError) X(PyExc_AssertionError) X(PyExc_AttributeError) X(PyExc_ImportError)          \
-		X(PyExc_IndexError) X(PyExc_KeyError) X(PyExc_KeyboardInterrupt) X(PyExc_LookupError)          \
-			X(PyExc_MemoryError) X(PyExc_NameError) X(PyExc_OSError) X(PyExc_OverflowError)        \
-				X(PyExc_RecursionError) X(PyExc_RuntimeError) X(PyExc_StopIteration)           \
-					X(PyExc_SyntaxError) X(PyExc_SystemError) X(PyExc_SystemExit)          \
-						X(PyExc_TimeoutError) X(PyExc_TypeError) X(PyExc_UnicodeError) \
-							X(PyExc_ValueError)
+#define PY_EXCEPTIONS(X)           \
+	X(PyExc_BaseException)     \
+	X(PyExc_Exception)         \
+	X(PyExc_ArithmeticError)   \
+	X(PyExc_AssertionError)    \
+	X(PyExc_AttributeError)    \
+	X(PyExc_ImportError)       \
+	X(PyExc_IndexError)        \
+	X(PyExc_KeyError)          \
+	X(PyExc_KeyboardInterrupt) \
+	X(PyExc_LookupError)       \
+	X(PyExc_MemoryError)       \
+	X(PyExc_NameError)         \
+	X(PyExc_OSError)           \
+	X(PyExc_OverflowError)     \
+	X(PyExc_RecursionError)    \
+	X(PyExc_RuntimeError)      \
+	X(PyExc_StopIteration)     \
+	X(PyExc_SyntaxError)       \
+	X(PyExc_SystemError)       \
+	X(PyExc_SystemExit)        \
+	X(PyExc_TimeoutError)      \
+	X(PyExc_TypeError)         \
+	X(PyExc_UnicodeError)      \
+	X(PyExc_ValueError)
 
 struct py {
 #define X(result, name, args) result(*name) args;

@@ -361,12 +361,15 @@ class Suite:
             sys.exit(SKIP)
         return self.arguments
 
-    def interpreters(self, variants=False):
-        """Those that pylu-bpf supports; other builds of the same versions among them when `variants` is set or they are named."""
+    def interpreters(self, variants=False, free_threaded=False):
+        """Those that pylu-bpf supports; other builds of the same versions among them when `variants` is set or they are named. Or those
+        without a GIL, which nobody supports."""
         found = []
         first, last = BACKENDS[backend] if backend else (OLDEST, NEWEST)
         for python in interpreters.find(self.arguments.python):
-            if python.support != 'yes' or python.free_threaded:
+            if free_threaded and python.free_threaded:
+                found.append(python)
+            if free_threaded or python.support != 'yes' or python.free_threaded:
                 continue  # see test_refused
             if python.variant and not variants and not self.arguments.python:
                 continue
@@ -374,7 +377,9 @@ class Suite:
                 self.note_skip('%s is not supported yet' % python.name)
             elif first <= python.version[:2] <= last:
                 found.append(python)
-        if not found:
+        if not found and free_threaded:
+            self.note_skip('no free-threaded interpreter found')
+        elif not found:
             self.note_skip('no interpreter from %d.%d to %d.%d found' % (first + last))
         return found
 
