@@ -192,14 +192,6 @@ def built(variable, *path):
     return file
 
 
-def pylu_cli():
-    return built('PYLU_CLI', 'cli', 'pylu-cli')
-
-
-def agent():
-    return built('PYLU_AGENT', 'agent', 'libpylu_agent.so')
-
-
 def tool(name):
     """A program of tests/tools, which is built where pylu-bpf is."""
     path = os.path.join(os.path.dirname(os.path.dirname(pylu_bpf())), 'tests', 'tools', name)

@@ -4,9 +4,9 @@ them is killed, and who is changed forks and ends, at any moment."""
 import json
 import os
 import random
-import shutil
 import subprocess
 
+import agents
 import harness
 from harness import Suite, Target, check, ended
 
@@ -40,8 +40,8 @@ class Stressed:
         self.patch = os.path.join(folder, 'patch.py')
         with open(self.patch, 'w') as f:
             f.write(PATCH)
-        shutil.copy(harness.agent(), os.path.join(folder, 'pylu_agent.so'))
-        self.target = Target(python.command + ['-B', TARGET, folder] + list(how))
+        environment = dict(os.environ, PYTHONPATH=agents.library(folder), PYTHONDONTWRITEBYTECODE='1')
+        self.target = Target(python.command + [TARGET] + list(how), env=environment)
         self.pid = str(self.target.pid)
         self.target.expect('ready')
 
@@ -53,7 +53,7 @@ class Stressed:
         return json.loads(done.stdout)
 
     def command(self, *arguments):
-        return [harness.pylu_cli(), arguments[0], '-p', self.pid] + list(arguments[1:])
+        return [agents.pylu_cli(), arguments[0], '-p', self.pid] + list(arguments[1:])
 
     def run(self, *arguments):
         done = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -1,8 +1,8 @@
 """A program whose functions are called as fast as it can while the agent changes them and changes them back.
 
-    agent_stress.py FOLDER HOW [hook]
+    agent_stress.py HOW [hook]
 
-FOLDER holds the agent's library as pylu_agent.so. HOW: `mixed`, threads that call one function in many ways and are switched all the time;
+pylu_agent is imported. HOW: `mixed`, threads that call one function in many ways and are switched all the time;
 `pairs`, threads that call two functions and are never switched between the calls. With `hook` a Python audit hook is
 installed, which lets other threads run whenever an attribute of a function is set. `forks` and `exits` are described
 at their functions.
@@ -11,8 +11,6 @@ Says `ready`, works until it is told to go on, and says `done` and JSON: how man
 """
 import collections
 import functools
-import importlib.machinery
-import importlib.util
 import json
 import os
 import select
@@ -20,16 +18,9 @@ import sys
 import threading
 import time
 
+import pylu_agent
+
 THREADS = 8
-
-
-def start_agent(folder):
-    path = os.path.join(folder, 'pylu_agent.so')
-    loader = importlib.machinery.ExtensionFileLoader('pylu_agent', path)
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location('pylu_agent', path, loader=loader))
-    loader.exec_module(module)
-    sys.modules['pylu_agent'] = module
-    module.start()
 
 
 def work(a='old', *, k='old'):
@@ -162,10 +153,10 @@ def exits():
 
 
 if __name__ == '__main__':
-    start_agent(sys.argv[1])
-    if 'hook' in sys.argv[3:]:
+    pylu_agent.start()
+    if 'hook' in sys.argv[2:]:
         install_hook()
-    if sys.argv[2] in ('mixed', 'pairs'):
-        called(sys.argv[2])
+    if sys.argv[1] in ('mixed', 'pairs'):
+        called(sys.argv[1])
     else:
-        {'forks': forks, 'exits': exits}[sys.argv[2]]()
+        {'forks': forks, 'exits': exits}[sys.argv[1]]()
