@@ -130,8 +130,8 @@ int queue_reader__take(struct queue_reader *r, uint32_t session)
 		if (there > PROTO_QUEUE_SIZE || there < sizeof(record))
 			break;
 		copy_out(r->queue, r->tail, &record, sizeof(record));
-		if (record.size > PROTO_PIECE_MAX || record.total > PROTO_MESSAGE_MAX || !record.total || !record.size ||
-		    sizeof(record) + padded(record.size) > there)
+		if (record.size > PROTO_PIECE_MAX || record.total > PROTO_MESSAGE_MAX || !record.total ||
+		    !record.size || sizeof(record) + padded(record.size) > there)
 			break;
 		err = record.session == session ? add(r, &record) : 0;
 		if (err < 0)

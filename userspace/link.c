@@ -170,10 +170,11 @@ static int find(struct link *link, uint32_t inner_pid)
 		return diag_error(err, "process %d: its agent speaks version %u of the protocol, this program %u",
 				  (int)link->pid, version, PROTO_VERSION);
 	if (denied)
-		return diag_error(-EPERM,
-				  "process %d: only its user or root may talk to its agent, and root alone where the process "
-				  "has changed its user id",
-				  (int)link->pid);
+		return diag_error(
+			-EPERM,
+			"process %d: only its user or root may talk to its agent, and root alone where the process "
+			"has changed its user id",
+			(int)link->pid);
 	return diag_error(-DIAG_NO_AGENT, "process %d has no agent", (int)link->pid);
 }
 
@@ -184,7 +185,8 @@ static int look(const struct link *link, const char *while_what)
 	uint32_t inner;
 	char state = 0;
 
-	if (read_process(link->pid, &state, &start_time, &inner) || start_time != link->start_time || strchr("ZX", state))
+	if (read_process(link->pid, &state, &start_time, &inner) || start_time != link->start_time ||
+	    strchr("ZX", state))
 		return diag_error(-DIAG_GONE, "process %d ended %s", (int)link->pid, while_what);
 	if (link->memory->header.magic != PROTO_MAGIC)
 		return diag_error(-DIAG_GONE, "the agent of process %d ended %s", (int)link->pid, while_what);
@@ -207,8 +209,8 @@ static int late(const struct link *link, const char *while_what)
 		return diag_error(-ETIMEDOUT, "process %d is stopped (as by SIGSTOP), and does not answer %s",
 				  (int)link->pid, while_what);
 	if (atomic_load(&link->memory->header.state) == RING_STUCK)
-		return diag_error(-ETIMEDOUT, "the interpreter of process %d is stuck %s: %s", (int)link->pid, while_what,
-				  text);
+		return diag_error(-ETIMEDOUT, "the interpreter of process %d is stuck %s: %s", (int)link->pid,
+				  while_what, text);
 	return diag_error(-ETIMEDOUT, "the agent of process %d did not answer in time %s", (int)link->pid, while_what);
 }
 
@@ -352,7 +354,8 @@ static int receive(struct link *link, uint16_t type, uint64_t until, struct msg_
 		got = queue_reader__take(&link->answers, link->session);
 		if (got < 0)
 			return diag_error(-DIAG_BAD_DATA, "process %d: its agent's answer is damaged", (int)link->pid);
-		if (got && (link->answers.first.type == PROTO_ERROR || link->answers.first.type == (type | PROTO_ANSWER)))
+		if (got &&
+		    (link->answers.first.type == PROTO_ERROR || link->answers.first.type == (type | PROTO_ANSWER)))
 			break;
 		if (got)
 			continue; /* late, of a request that was given up */
@@ -376,8 +379,10 @@ int link__call(struct link *link, uint16_t type, struct msg_out *request, unsign
 	int err;
 
 	if (request->failed)
-		return diag_error(-E2BIG, "the request is longer than %u MB, or memory ran out", PROTO_MESSAGE_MAX >> 20);
-	err = send(link, type, request->len ? request->data : nothing, request->len ? (uint32_t)request->len : 8, until);
+		return diag_error(-E2BIG, "the request is longer than %u MB, or memory ran out",
+				  PROTO_MESSAGE_MAX >> 20);
+	err = send(link, type, request->len ? request->data : nothing, request->len ? (uint32_t)request->len : 8,
+		   until);
 	return err ? err : receive(link, type, until, answer);
 }
 
