@@ -2,6 +2,7 @@
 #include "patch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -191,7 +192,7 @@ static void put_changes(const struct patch *p, struct msg_out *m, bool originals
 	}
 }
 
-static void put_patch(const struct patch *p, struct msg_out *m, bool originals)
+static void put_patch(const struct patch *p, struct msg_out *m)
 {
 	static const char *const states[] = { "prepared", "leased", "applied", "reverted", "expired" };
 	uint64_t now = clock_of(CLOCK_MONOTONIC);
@@ -200,7 +201,7 @@ static void put_patch(const struct patch *p, struct msg_out *m, bool originals)
 	msg__put_u64(m, PROTO_F_ID, p->id);
 	msg__put_bytes(m, PROTO_F_TOKEN, MSG_BYTES, p->token, TOKEN_SIZE);
 	msg__put_str(m, PROTO_F_STATE, states[p->state]);
-	put_changes(p, m, originals);
+	put_changes(p, m, false);
 	msg__put_str(m, PROTO_F_WHO, p->who);
 	msg__put_str(m, PROTO_F_COMMAND, p->command);
 	msg__put_str(m, PROTO_F_SOURCE_HASH, p->source_hash);
@@ -251,12 +252,27 @@ int handle_prepare(const struct msg_in *request, struct msg_out *answer)
 	}
 	p->next = patches;
 	patches = p;
-	put_changes(p, answer, true);
+	put_changes(p, answer, false);
 	t = targets_of(p);
 	if (t)
 		running__report(t, msg__u64(request, PROTO_F_SCAN, 0), answer);
 	running__free(t);
 	return 0;
+}
+
+/* The sentence names the first of those that the answer lists. */
+static int in_the_way(struct msg_out *answer)
+{
+	struct msg_in said = { .data = answer->data, .len = answer->len }, one;
+	char name[256] = "somebody";
+	struct msg_field f;
+
+	if (msg__find(&said, PROTO_F_RUNNING, MSG_GROUP, &f)) {
+		one = msg__group(&f);
+		snprintf(name, sizeof(name), "%s %.100s in %.100s", msg__str(&one, PROTO_F_KIND, "somebody"),
+			 msg__str(&one, PROTO_F_NAME, "without a name"), msg__str(&one, PROTO_F_TARGET, "a target"));
+	}
+	return fail(answer, PROTO_E_BUSY, "there was somebody inside all the time (%s); nothing was changed", name);
 }
 
 int handle_commit(const struct msg_in *request, struct msg_out *answer)
@@ -280,9 +296,10 @@ int handle_commit(const struct msg_in *request, struct msg_out *answer)
 	else if (t)
 		running__report(t, false, answer);
 	running__free(t);
+	if (err == -EBUSY)
+		return in_the_way(answer);
 	if (err)
-		return fail(answer, err == -EBUSY ? PROTO_E_BUSY : PROTO_E_FAILED,
-			    "somebody was inside a target all the time; nothing was changed");
+		return fail(answer, PROTO_E_FAILED, "it could not be found out who is inside; nothing was changed");
 	begun = clock_of(CLOCK_MONOTONIC);
 	if (patch__apply(p)) {
 		journal_add(p->who, p->command, p->source_hash, "failed: all is as it was");
@@ -368,7 +385,7 @@ int handle_ls(const struct msg_in *request, struct msg_out *answer)
 		const struct patch *p = by_id(id);
 
 		if (p)
-			put_patch(p, answer, false);
+			put_patch(p, answer);
 	}
 	return 0;
 }
@@ -382,7 +399,7 @@ int handle_show(const struct msg_in *request, struct msg_out *answer)
 		p = by_token(request);
 	if (!p)
 		return fail(answer, PROTO_E_NO_TARGET, "there is no such patch");
-	put_patch(p, answer, true);
+	put_patch(p, answer);
 	file = p->file ? py__text(p->file, 4096) : NULL;
 	source = p->source ? py__text(p->source, PROTO_SOURCE_MAX) : NULL;
 	msg__put_str(answer, PROTO_F_FILE, file);
@@ -440,7 +457,7 @@ int handle_revert(const struct msg_in *request, struct msg_out *answer)
 			continue;
 		err = take_back(p, PATCH_REVERTED, who, answer);
 		if (!err)
-			put_patch(p, answer, false);
+			put_patch(p, answer);
 		n++;
 	}
 	if (!err && !n && !msg__u64(request, PROTO_F_ALL, 0))

@@ -180,6 +180,8 @@ int resolve(const char *target, struct resolved *r, struct msg_out *answer)
 	int err;
 
 	memset(r, 0, sizeof(*r));
+	if (strstr(target, "..") || *target == '.' || target[strlen(target) - (*target != 0)] == '.')
+		return fail(answer, PROTO_E_NO_TARGET, "'%s' has an empty name between its dots", target);
 	if (strlen(target) >= RESOLVE_NAME_MAX - 8)
 		return fail(answer, PROTO_E_BAD, "a target's name has at most %d bytes", RESOLVE_NAME_MAX - 8);
 	snprintf(r->canonical, sizeof(r->canonical), "%.*s", at ? (int)(at - target) : (int)strlen(target), target);

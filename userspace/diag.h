@@ -27,7 +27,7 @@
 	X(NO_CAPABILITY, 4,                                                                                           \
 	  "Run as root, or give pylu-bpf CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; `pylu-bpf doctor` shows what is "   \
 	  "missing.")                                                                                                 \
-	X(NO_AGENT, 3,                                                                                                \
+	X(NO_AGENT, 1,                                                                                                \
 	  "Bring it in with `pylu-cli attach -p PID`, or start the program by `pylu-cli run -- COMMAND`.")            \
 	X(NO_INJECT, 3,                                                                                               \
 	  "Load the agent when the program starts: `pylu-cli run -- COMMAND`, or `import pylu_agent; "                \
