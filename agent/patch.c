@@ -252,10 +252,11 @@ int handle_prepare(const struct msg_in *request, struct msg_out *answer)
 	}
 	p->next = patches;
 	patches = p;
+	p->scan = msg__u64(request, PROTO_F_SCAN, 0);
 	put_changes(p, answer, false);
 	t = targets_of(p);
 	if (t)
-		running__report(t, msg__u64(request, PROTO_F_SCAN, 0), answer);
+		running__report(t, p->scan, answer);
 	running__free(t);
 	return 0;
 }
@@ -293,8 +294,8 @@ int handle_commit(const struct msg_in *request, struct msg_out *answer)
 	t = targets_of(p);
 	if (t && quiescent != UINT64_MAX)
 		err = running__wait_quiescent(t, clock_of(CLOCK_MONOTONIC) + quiescent % 86400000 * 1000000, answer);
-	else if (t)
-		running__report(t, false, answer);
+	if (t && !err)
+		running__report(t, p->scan, answer);
 	running__free(t);
 	if (err == -EBUSY)
 		return in_the_way(answer);

@@ -33,7 +33,7 @@ struct patch {
 	PyObject *file, *source;		 /* texts */
 	char *who, *command, *source_hash, *why; /* owned */
 	char *except[EXCEPT_MAX];		 /* owned */
-	bool counting;
+	bool counting, scan;
 	uint64_t ttl_ns, ttl_until, lease_until; /* 0: none; CLOCK_MONOTONIC */
 	uint64_t applied_ns, reverted_ns;	 /* CLOCK_REALTIME */
 	uint64_t errors_max;

@@ -206,7 +206,8 @@ int resolve(const char *target, struct resolved *r, struct msg_out *answer)
 		return err;
 	r->layer = at ? (unsigned)layer : r->n_layers ? r->n_layers - 1 : 0;
 	if (at && layer >= r->n_layers)
-		return fail(answer, PROTO_E_NO_TARGET, "'%s' has %u layers of decorators", r->canonical, r->n_layers);
+		return fail(answer, PROTO_E_NO_TARGET, "'%s' has no layer %lu; it has %u, counted from 0", r->canonical,
+			    layer, r->n_layers);
 	if (r->n_layers)
 		r->function = py__new_ref(r->layers[r->layer]);
 	else
