@@ -399,7 +399,8 @@ int handle_show(const struct msg_in *request, struct msg_out *answer)
 	if (!p)
 		p = by_token(request);
 	if (!p)
-		return fail(answer, PROTO_E_NO_TARGET, "there is no such patch");
+		return fail(answer, PROTO_E_NO_TARGET, "there is no patch %llu",
+			    (unsigned long long)msg__u64(request, PROTO_F_ID, 0));
 	put_patch(p, answer);
 	file = p->file ? py__text(p->file, 4096) : NULL;
 	source = p->source ? py__text(p->source, PROTO_SOURCE_MAX) : NULL;

@@ -108,7 +108,7 @@ static int find_module(const char *target, struct resolved *r, const char **rest
 		snprintf(r->module, sizeof(r->module), "%s", name);
 		return 0;
 	}
-	return fail(answer, PROTO_E_NO_TARGET,
+	return fail(answer, PROTO_E_NO_MODULE,
 		    "no module of '%s' is loaded; a target is MODULE.FUNCTION or MODULE.CLASS.METHOD", target);
 }
 
