@@ -11,7 +11,7 @@ import time
 
 import harness
 from agents import Work, cli, cli_json, library, pylu_cli, write
-from harness import PATIENCE, Suite, Target, check, die_with_parent, running
+from harness import PATIENCE, Skipped, Suite, Target, check, die_with_parent, running
 
 PROGRAM = os.path.join(harness.TARGETS, 'attached.py')
 WITHOUT_AGENT = 1  # exit status
@@ -37,6 +37,15 @@ def libraries(pid):
 
 def left_over(folders=('/tmp', '/var/tmp', '/dev/shm', '/run')):
     return {os.path.join(f, name) for f in folders for name in os.listdir(f) if name.startswith('libpylu_agent-')}
+
+
+def is_static(program):
+    return 'INTERP' not in subprocess.run(['readelf', '-lW', program], stdout=subprocess.PIPE, text=True).stdout
+
+
+def has_ring(pid):
+    names = (os.readlink('/proc/%d/fd/%s' % (pid, n)) for n in os.listdir('/proc/%d/fd' % pid))
+    return any(name.startswith('/memfd:pylu-agent') for name in names)
 
 
 def reported(python, target, said):
@@ -123,18 +132,24 @@ def refused(folder, python):
 
 
 def run_with(folder, python):
-    """The program, started by a shell, and without site."""
+    """The program, started by a shell, and without site. What it needs is in a folder that is in every root."""
+    if python.root != '/' and not is_static(pylu_cli()):
+        raise Skipped('pylu-cli is linked dynamically, and may not start in another root')
     log = os.path.join(folder, 'log')
-    target = Target([pylu_cli(), 'run', '--log', log, '--', 'sh', '-c', '"$@" && true', 'sh'] + python.command +
-                    ['-I', '-S', PROGRAM, 'poll'])
+    shutil.copy(pylu_cli(), os.path.join(folder, 'pylu-cli'))
+    agent = os.path.join(library(folder), 'libpylu_agent.so')
+    os.rename(os.path.join(folder, 'pylu_agent.so'), agent)
+    target = Target(python.command[:-1] + [os.path.join(folder, 'pylu-cli'), 'run', '--agent', agent, '--log', log, '--', 'sh', '-c',
+                                           '"$@" && true', 'sh', python.command[-1], '-I', '-S', PROGRAM, 'poll'])
     target.expect('ready')
     with open('/proc/%d/task/%d/children' % (target.pid, target.pid)) as f:
         (child,) = f.read().split()
-    check(not re.search('/libpylu_agent.*\n', '\n'.join(os.listdir('/proc/%d/fd' % target.pid))), 'the shell')
+    check(not has_ring(target.pid), 'the shell has an agent')
     deadline = time.monotonic() + PATIENCE
     while subprocess.run([pylu_cli(), 'ls', '-p', child], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         check(time.monotonic() < deadline, 'no agent came')
         time.sleep(0.01)
+    check(has_ring(int(child)), 'the program has no ring')
     cli('detach', '-p', child)
     with open(log) as f:
         check('detach' in f.read(), 'the log says nothing of it')
@@ -153,7 +168,7 @@ def run_without(folder, python):
     os.chown(suid, 65534, -1)
     os.chmod(suid, 0o4755)
     check("under another user's" in cli('run', '--', suid, status=3).errors, 'setuid')
-    if 'INTERP' not in subprocess.run(['readelf', '-lW', pylu_cli()], stdout=subprocess.PIPE, text=True).stdout:
+    if is_static(pylu_cli()):
         check('is linked statically' in cli('run', '--', pylu_cli(), status=3).errors, 'static')
     script = write(folder, 'script', '#!%s\n' % suid)
     os.chmod(script, 0o755)
