@@ -44,8 +44,13 @@ def is_static(program):
 
 
 def has_ring(pid):
-    names = (os.readlink('/proc/%d/fd/%s' % (pid, n)) for n in os.listdir('/proc/%d/fd' % pid))
-    return any(name.startswith('/memfd:pylu-agent') for name in names)
+    for number in os.listdir('/proc/%d/fd' % pid):
+        try:
+            if os.readlink('/proc/%d/fd/%s' % (pid, number)).startswith('/memfd:pylu-agent'):
+                return True
+        except FileNotFoundError:  # it was closed meanwhile
+            pass
+    return False
 
 
 def reported(python, target, said):
@@ -98,6 +103,21 @@ def killed(folder, python, mode):
     done(target)
     for path in left_over() - before:
         os.unlink(path)
+
+
+def killed_at_once(folder, python):
+    """When the thread has just been sent: the agent comes all the same, and takes its file away itself."""
+    before = left_over()
+    target = start(python, 'poll')
+    agent = os.environ.get('PYLU_AGENT') or os.path.join(harness.ROOT, 'build', 'agent', 'libpylu_agent.so')
+    done_with = subprocess.run([harness.tool('inject_lib'), str(target.pid), agent, '1', '4'], stderr=subprocess.PIPE)
+    check(done_with.returncode == -signal.SIGKILL, done_with.stderr)
+    deadline = time.monotonic() + PATIENCE
+    while not has_ring(target.pid) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    check('there is an agent in it already' in cli('attach', '-p', target.pid).out, 'it did not come')
+    check(left_over() <= before, 'its file is left')
+    done(target)
 
 
 def other_user(folder, python):
@@ -195,6 +215,7 @@ def main():
     for python in (found[:1] + found[-1:] if len(found) > 1 else found):
         suite.run('%s: killed, busy' % python.name, killed, python, 'busy')
         suite.run('%s: killed, poll' % python.name, killed, python, 'poll')
+        suite.run('%s: killed at once' % python.name, killed_at_once, python)
         suite.run('%s: detach with patches' % python.name, with_patches, python)
     for python in found[:1]:
         suite.run('%s: refused' % python.name, refused, python)
