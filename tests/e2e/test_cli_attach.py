@@ -64,7 +64,7 @@ def and_again(folder, python, mode):
     check(left_over() <= before, 'the copy of the library is left: %r' % left_over())
     check('there is an agent in it already' in cli('attach', '-p', target.pid).out, 'it was brought in twice')
     check(cli_json('ls', '-p', target.pid)['processes'][0].get('patches', []) == [], 'there are patches')
-    for _ in range(2):
+    for _ in range(5):
         check(cli('detach', '-p', target.pid).out == 'process %d: the agent has ended\n' % target.pid, 'detach')
         cli('ls', '-p', target.pid, status=WITHOUT_AGENT)
         reported(python, target, cli('attach', '-p', target.pid).out)
