@@ -10,10 +10,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent.h"
 #include "handlers.h"
 #include "journal.h"
+#include "proto.h"
 #include "py.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -37,6 +39,9 @@ __attribute__((constructor)) static void loaded(void)
 		return;
 	name = strrchr(info.dli_fname, '/');
 	name = name ? name + 1 : info.dli_fname;
+	/* pylu-cli takes its copy away, too, unless it was killed. */
+	if (!strncmp(name, PROTO_COPY_NAME, strlen(PROTO_COPY_NAME)))
+		unlink(info.dli_fname);
 	/* Preloading reaches every program that is started: those without an interpreter get no thread. */
 	if (strncmp(name, LOADED_NAME, strlen(LOADED_NAME)) || !py__is_there())
 		return;

@@ -31,12 +31,13 @@
 #define PROTO_MAGIC 0x31676e69756c7970ULL /* "pyluing1" */
 #define PROTO_VERSION 1
 #define PROTO_MEMFD_NAME "pylu-agent"
-#define PROTO_QUEUE_SIZE (256U << 10) /* bytes of each queue; a power of two */
-#define PROTO_MESSAGE_MAX (16U << 20) /* bytes of a message; longer ones are refused by either side */
-#define PROTO_SOURCE_MAX (4U << 20)   /* bytes of a patch's source text */
-#define PROTO_CHANGES_MAX 4096	      /* changes in one patch */
-#define PROTO_PATCHES_MAX 4096	      /* patches that are applied at once */
-#define PROTO_BODY_SECONDS 10	      /* what a patch's own module code may take */
+#define PROTO_COPY_NAME "libpylu_agent-" /* how the name of a copy starts that was made to be loaded, and then to go */
+#define PROTO_QUEUE_SIZE (256U << 10)	 /* bytes of each queue; a power of two */
+#define PROTO_MESSAGE_MAX (16U << 20)	 /* bytes of a message; longer ones are refused by either side */
+#define PROTO_SOURCE_MAX (4U << 20)	 /* bytes of a patch's source text */
+#define PROTO_CHANGES_MAX 4096		 /* changes in one patch */
+#define PROTO_PATCHES_MAX 4096		 /* patches that are applied at once */
+#define PROTO_BODY_SECONDS 10		 /* what a patch's own module code may take */
 
 /* Requests; the answer has the same type with PROTO_ANSWER set. The agent handles one at a time, in order.
  * Fields are named in brackets; a * may occur any number of times, a ? may be absent. */

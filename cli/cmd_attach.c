@@ -25,6 +25,7 @@
 #include "target.h"
 
 #define WAIT_SECONDS 10
+#define CALL_SECONDS 1 /* for the agent of a library that is there already */
 #define HELLO_MS 5000
 #define LOOK_NS 1000000
 #define START_AGAIN "pylu_agent_start_again"
@@ -48,8 +49,8 @@ static const struct opt opts[] = {
 };
 
 /* Whether there is an agent, and what it is: one line in `text`. 0, -DIAG_NO_AGENT, not reported, or another code,
- * reported. */
-static int ask(pid_t pid, char *text, size_t size)
+ * reported. One that is just ending is none. */
+static int ask(const struct target *t, char *text, size_t size)
 {
 	struct msg_out request = { 0 };
 	struct diag_capture capture;
@@ -58,15 +59,17 @@ static int ask(pid_t pid, char *text, size_t size)
 	int err;
 
 	diag_capture__begin(&capture);
-	err = link__open(pid, HELLO_MS, &link);
+	err = link__open(t->pid, HELLO_MS, &link);
 	if (!err)
 		err = link__call(link, PROTO_HELLO, &request, HELLO_MS, &answer);
 	diag_capture__end(&capture);
+	if (err == -DIAG_GONE && target__alive(t))
+		err = -DIAG_NO_AGENT;
 	if (!err)
 		snprintf(text, size, "agent %s, Python %s", msg__str(&answer, PROTO_F_AGENT_TEXT, "?"),
 			 msg__str(&answer, PROTO_F_PY_TEXT, "?"));
 	else if (err > 0)
-		err = diag_error(-DIAG_UNSUPPORTED, "process %d: its agent answers: %s", (int)pid,
+		err = diag_error(-DIAG_UNSUPPORTED, "process %d: its agent answers: %s", (int)t->pid,
 				 msg__str(&answer, PROTO_F_ERROR, "?"));
 	else if (err != -DIAG_NO_AGENT)
 		diag_error(err, "%s", *capture.error ? capture.error : diag_strerror(err));
@@ -81,7 +84,7 @@ static int await_agent(const struct target *t, double seconds, char *text, size_
 	const uint64_t until = monotonic_ns() + (uint64_t)(seconds * 1e9);
 	int err;
 
-	while ((err = ask(t->pid, text, size)) == -DIAG_NO_AGENT) {
+	while ((err = ask(t, text, size)) == -DIAG_NO_AGENT) {
 		if (!target__alive(t))
 			return diag_error(-DIAG_GONE, "process %d has ended", (int)t->pid);
 		if (monotonic_ns() > until)
@@ -110,45 +113,62 @@ static int not_heard(const struct target *t, const struct inject_result *sent, c
 				  : "loaded");
 }
 
-/* Sends a thread off, and waits. The file must stay for as long as the thread may still open it. */
-static int bring_in(const struct target *t, const struct config *config, const char *agent)
+/*
+ * Sends a thread off, and waits. A library that is there may be just about to end an earlier agent, and then takes no
+ * notice: it is called again.
+ */
+static int send_and_wait(const struct target *t, const struct config *config, const struct inject_options *options,
+			 struct inject_result *sent, char *text, size_t size)
+{
+	const uint64_t until = monotonic_ns() + (uint64_t)(config->wait * 1e9);
+	double wait = config->wait;
+	int err;
+
+	if (options->call && wait > CALL_SECONDS)
+		wait = CALL_SECONDS;
+	do {
+		err = inject(t, options, sent);
+		if (err)
+			return err;
+		err = await_agent(t, wait, text, size);
+	} while (err == -ETIMEDOUT && options->call && monotonic_ns() < until);
+	return err == -ETIMEDOUT ? not_heard(t, sent, config->agent, config->wait) : err;
+}
+
+/* The file must stay for as long as the thread may still open it. */
+static int bring_in(const struct target *t, const struct config *config)
 {
 	struct inject_options options = { .seconds = config->wait, .force = config->force };
 	struct inject_file file = { .dir = -1 };
 	struct inject_result sent;
 	char text[256];
-	int err = inject_find_loaded(t, agent, START_AGAIN, &options.call);
+	int err = inject_find_loaded(t, config->agent, START_AGAIN, &options.call);
 
 	if (err == -ENOENT) {
-		err = inject_file__make(t, agent, &file);
+		err = inject_file__make(t, config->agent, &file);
 		options.library = file.path;
 	}
 	if (!err)
-		err = inject(t, &options, &sent);
-	if (!err) {
-		err = await_agent(t, config->wait, text, sizeof(text));
-		if (!err)
-			printf("process %d: the agent reported in (%s); thread %d, %s, stood still for %.1f ms\n",
-			       (int)t->pid, text, (int)sent.tid, sent.where, sent.stopped_ms);
-		else if (err == -ETIMEDOUT)
-			not_heard(t, &sent, agent, config->wait);
-	}
+		err = send_and_wait(t, config, &options, &sent, text, sizeof(text));
+	if (!err)
+		printf("process %d: the agent reported in (%s); thread %d, %s, stood still for %.1f ms\n", (int)t->pid,
+		       text, (int)sent.tid, sent.where, sent.stopped_ms);
 	inject_file__remove(&file);
 	return err;
 }
 
-static int attach(pid_t pid, const struct config *config, const char *agent)
+static int attach(pid_t pid, const struct config *config)
 {
 	struct target *t = NULL;
 	char text[256];
 	int err = target__open(pid, &t);
 
 	if (!err) {
-		err = ask(pid, text, sizeof(text));
+		err = ask(t, text, sizeof(text));
 		if (!err)
 			printf("process %d: there is an agent in it already (%s)\n", (int)pid, text);
 		else if (err == -DIAG_NO_AGENT)
-			err = bring_in(t, config, agent);
+			err = bring_in(t, config);
 	}
 	fflush(stdout);
 	target__close(t);
@@ -171,8 +191,9 @@ static int run(const struct command *cmd, int argc, char **argv)
 	err = agent_file__find(config.agent, agent);
 	if (err)
 		return program_failed(err);
+	config.agent = agent;
 	for (size_t i = 0; i < config.pids.n; i++) {
-		const int one = attach(config.pids.pids[i], &config, agent);
+		const int one = attach(config.pids.pids[i], &config);
 
 		status = one > status ? one : status;
 	}

@@ -7,6 +7,7 @@
 #include "inject_file.h"
 
 #include "diag.h"
+#include "proto.h"
 #include "target.h"
 
 #include <errno.h>
@@ -20,7 +21,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define NAME_START "libpylu_agent-" /* by which the agent knows how it came: agent/module.c */
 #define TRIES 16
 #define FOLDER O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
 
@@ -97,7 +97,7 @@ static int make_in(const struct target *t, const char *folder, int from, struct 
 
 		if (getrandom(chance, sizeof(chance), 0) != sizeof(chance))
 			return -EIO;
-		snprintf(name, sizeof(name), NAME_START "%08lx.so", chance[0]);
+		snprintf(name, sizeof(name), PROTO_COPY_NAME "%08lx.so", chance[0]);
 		to = openat(out->dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (to < 0 && errno != EEXIST)
 			break;

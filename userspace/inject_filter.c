@@ -47,6 +47,7 @@ static const struct {
 	{ "munmap", SYS_munmap, { SOME_ADDRESS, 4096 } },
 	{ "madvise", SYS_madvise, { SOME_ADDRESS, 4096, MADV_DONTFORK } },
 	{ "brk", SYS_brk, { SOME_ADDRESS } },
+	{ "unlink", SYS_unlink, { SOME_ADDRESS } },
 	{ "close", SYS_close, { 3 } },
 	{ "rt_sigprocmask", SYS_rt_sigprocmask, { 0, SOME_ADDRESS, SOME_ADDRESS, 8 } },
 	{ "rt_sigreturn", SYS_rt_sigreturn, { 0 } },

@@ -11,7 +11,7 @@ import time
 
 import harness
 from agents import Work, cli, cli_json, library, pylu_cli, write
-from harness import PATIENCE, Suite, Target, check, die_with_parent, running
+from harness import PATIENCE, Skipped, Suite, Target, check, die_with_parent, running
 
 PROGRAM = os.path.join(harness.TARGETS, 'attached.py')
 WITHOUT_AGENT = 1  # exit status
@@ -39,6 +39,20 @@ def left_over(folders=('/tmp', '/var/tmp', '/dev/shm', '/run')):
     return {os.path.join(f, name) for f in folders for name in os.listdir(f) if name.startswith('libpylu_agent-')}
 
 
+def is_static(program):
+    return 'INTERP' not in subprocess.run(['readelf', '-lW', program], stdout=subprocess.PIPE, text=True).stdout
+
+
+def has_ring(pid):
+    for number in os.listdir('/proc/%d/fd' % pid):
+        try:
+            if os.readlink('/proc/%d/fd/%s' % (pid, number)).startswith('/memfd:pylu-agent'):
+                return True
+        except FileNotFoundError:  # it was closed meanwhile
+            pass
+    return False
+
+
 def reported(python, target, said):
     check(re.match(REPORTED % (target.pid, re.escape(python.text)), said), 'it says %r' % said)
 
@@ -50,7 +64,7 @@ def and_again(folder, python, mode):
     check(left_over() <= before, 'the copy of the library is left: %r' % left_over())
     check('there is an agent in it already' in cli('attach', '-p', target.pid).out, 'it was brought in twice')
     check(cli_json('ls', '-p', target.pid)['processes'][0].get('patches', []) == [], 'there are patches')
-    for _ in range(2):
+    for _ in range(5):
         check(cli('detach', '-p', target.pid).out == 'process %d: the agent has ended\n' % target.pid, 'detach')
         cli('ls', '-p', target.pid, status=WITHOUT_AGENT)
         reported(python, target, cli('attach', '-p', target.pid).out)
@@ -91,6 +105,21 @@ def killed(folder, python, mode):
         os.unlink(path)
 
 
+def killed_at_once(folder, python):
+    """When the thread has just been sent: the agent comes all the same, and takes its file away itself."""
+    before = left_over()
+    target = start(python, 'poll')
+    agent = os.environ.get('PYLU_AGENT') or os.path.join(harness.ROOT, 'build', 'agent', 'libpylu_agent.so')
+    done_with = subprocess.run([harness.tool('inject_lib'), str(target.pid), agent, '1', '4'], stderr=subprocess.PIPE)
+    check(done_with.returncode == -signal.SIGKILL, done_with.stderr)
+    deadline = time.monotonic() + PATIENCE
+    while not has_ring(target.pid) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    check('there is an agent in it already' in cli('attach', '-p', target.pid).out, 'it did not come')
+    check(left_over() <= before, 'its file is left')
+    done(target)
+
+
 def other_user(folder, python):
     def drop():
         os.setgroups([])
@@ -123,18 +152,24 @@ def refused(folder, python):
 
 
 def run_with(folder, python):
-    """The program, started by a shell, and without site."""
+    """The program, started by a shell, and without site. What it needs is in a folder that is in every root."""
+    if python.root != '/' and not is_static(pylu_cli()):
+        raise Skipped('pylu-cli is linked dynamically, and may not start in another root')
     log = os.path.join(folder, 'log')
-    target = Target([pylu_cli(), 'run', '--log', log, '--', 'sh', '-c', '"$@" && true', 'sh'] + python.command +
-                    ['-I', '-S', PROGRAM, 'poll'])
+    shutil.copy(pylu_cli(), os.path.join(folder, 'pylu-cli'))
+    agent = os.path.join(library(folder), 'libpylu_agent.so')
+    os.rename(os.path.join(folder, 'pylu_agent.so'), agent)
+    target = Target(python.command[:-1] + [os.path.join(folder, 'pylu-cli'), 'run', '--agent', agent, '--log', log, '--', 'sh', '-c',
+                                           '"$@" && true', 'sh', python.command[-1], '-I', '-S', PROGRAM, 'poll'])
     target.expect('ready')
     with open('/proc/%d/task/%d/children' % (target.pid, target.pid)) as f:
         (child,) = f.read().split()
-    check(not re.search('/libpylu_agent.*\n', '\n'.join(os.listdir('/proc/%d/fd' % target.pid))), 'the shell')
+    check(not has_ring(target.pid), 'the shell has an agent')
     deadline = time.monotonic() + PATIENCE
     while subprocess.run([pylu_cli(), 'ls', '-p', child], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         check(time.monotonic() < deadline, 'no agent came')
         time.sleep(0.01)
+    check(has_ring(int(child)), 'the program has no ring')
     cli('detach', '-p', child)
     with open(log) as f:
         check('detach' in f.read(), 'the log says nothing of it')
@@ -153,7 +188,7 @@ def run_without(folder, python):
     os.chown(suid, 65534, -1)
     os.chmod(suid, 0o4755)
     check("under another user's" in cli('run', '--', suid, status=3).errors, 'setuid')
-    if 'INTERP' not in subprocess.run(['readelf', '-lW', pylu_cli()], stdout=subprocess.PIPE, text=True).stdout:
+    if is_static(pylu_cli()):
         check('is linked statically' in cli('run', '--', pylu_cli(), status=3).errors, 'static')
     script = write(folder, 'script', '#!%s\n' % suid)
     os.chmod(script, 0o755)
@@ -180,6 +215,7 @@ def main():
     for python in (found[:1] + found[-1:] if len(found) > 1 else found):
         suite.run('%s: killed, busy' % python.name, killed, python, 'busy')
         suite.run('%s: killed, poll' % python.name, killed, python, 'poll')
+        suite.run('%s: killed at once' % python.name, killed_at_once, python)
         suite.run('%s: detach with patches' % python.name, with_patches, python)
     for python in found[:1]:
         suite.run('%s: refused' % python.name, refused, python)
