@@ -134,7 +134,7 @@ enum proto_field {
 	PROTO_F_RUNNING, /* g who is inside a target: KIND(thread, generator, coroutine, task) NAME TARGET LINE THREAD? */
 	PROTO_F_NAME,	 /* s */
 	PROTO_F_THREAD, /* u native thread id where it is known, else Python's ident */
-	PROTO_F_CHANGE, /* g one change: CHANGE_KIND TARGET MODULE QUALNAME FILE? LINE? LAST_LINE? ORIGINAL? NOTE* */
+	PROTO_F_CHANGE, /* g one change: CHANGE_KIND TARGET MODULE LINE? LAST_LINE? LAYER*(those around it) ORIGINAL? NOTE* */
 	PROTO_F_CHANGE_KIND, /* s redefine, add, set */
 	PROTO_F_ORIGINAL,    /* s the original's source text */
 	PROTO_F_SOURCE,	     /* s the patch's source text */
