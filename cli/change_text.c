@@ -116,11 +116,19 @@ static void put_times(struct sink *s, const json_t *process)
 	sink__puts(s, ".\n");
 }
 
-static void put_diffs(struct sink *s, const json_t *process)
+/* Most often it is the same in all processes: then once. */
+static void put_diffs(struct sink *s, const struct report *r, const json_t *process)
 {
-	const json_t *change;
+	const json_t *before, *change;
 	size_t i;
 
+	json_array_foreach(r->processes, i, before)
+	{
+		if (before == process)
+			break;
+		if (json_equal(json_object_get(before, "changes"), json_object_get(process, "changes")))
+			return;
+	}
 	json_array_foreach(json_object_get(process, "changes"), i, change)
 		report_put_lines(s, answer_text(change, "diff", ""), "");
 }
@@ -137,7 +145,6 @@ void change_text(const struct report *r, const json_t *process, struct sink *s)
 	const char *outcome = answer_text(process, "outcome", "");
 	const uint64_t pid = answer_number(process, "pid", 0);
 
-	(void)r;
 	if (!strcmp(outcome, "skipped")) {
 		put_skipped(s, process);
 	} else if (!strcmp(outcome, "changed")) {
@@ -154,7 +161,7 @@ void change_text(const struct report *r, const json_t *process, struct sink *s)
 		sink__puts(s, "; nothing was changed\n");
 		put_running(s, process, false);
 		put_all_notes(s, process);
-		put_diffs(s, process);
+		put_diffs(s, r, process);
 	} else {
 		sink__printf(s, "%" PRIu64 ": left as it was, because of another process or step\n", pid);
 	}
