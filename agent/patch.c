@@ -95,8 +95,7 @@ void patch__applied(struct patch *p, uint64_t now)
 	atomic_fetch_add(&applied, 1);
 }
 
-/* Whether both change the same function or name. */
-static bool meet(const struct patch *p, const struct patch *q)
+bool patch__meet(const struct patch *p, const struct patch *q)
 {
 	for (size_t i = 0; i < p->n_items; i++)
 		for (size_t k = 0; k < q->n_items; k++)
@@ -108,14 +107,6 @@ static bool meet(const struct patch *p, const struct patch *q)
 			    !py.PyUnicode_Compare(p->changes[i].name, q->changes[k].name))
 				return true;
 	return false;
-}
-
-const struct patch *patch__above(const struct patch *p)
-{
-	for (const struct patch *q = patches; q && q != p; q = q->next)
-		if (patch__is_on(q) && meet(p, q))
-			return q;
-	return NULL;
 }
 
 uint64_t patch_on(PyObject *function)
@@ -205,7 +196,7 @@ static int end_with_above(struct patch *p, const char *why, struct msg_out *unhe
 	int err = 0;
 
 	for (struct patch *q = patches; !err && q != p; q = q->next)
-		if (patch__is_on(q) && meet(p, q))
+		if (patch__is_on(q) && patch__meet(p, q))
 			err = end_with_above(q, "the patch below it was taken back", unheard);
 	return err ? err : patch__end(p, PATCH_EXPIRED, why, unheard);
 }

@@ -67,8 +67,8 @@ void patch__applied(struct patch *p, uint64_t now);
 void patch__ended(struct patch *p, enum patch_state state, const char *why);
 /* Takes p back, and writes it down. 0, or a code with the sentence put. */
 int patch__end(struct patch *p, enum patch_state state, const char *why, struct msg_out *answer);
-/* An applied patch that was laid on p, on one of its functions or names; NULL when p is on top. */
-const struct patch *patch__above(const struct patch *p);
+/* Whether both change the same function or name: then the newer lies on the older. */
+bool patch__meet(const struct patch *p, const struct patch *q);
 void patch__forget(struct patch *p);
 /* Forgets what was taken back longest ago, when that is too much. Ends the life of pointers to such. */
 void patch__trim(void);

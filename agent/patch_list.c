@@ -47,8 +47,12 @@ void patch__put_changes(const struct patch *p, struct msg_out *m, enum put_what 
 		msg__put_str(m, PROTO_F_MODULE, c->module);
 		msg__put_u64(m, PROTO_F_LINE, c->line);
 		msg__put_u64(m, PROTO_F_LAST_LINE, c->last_line);
-		while (what == PUT_PREPARED && msg__next(&said, &f))
-			msg__put_bytes(m, f.id, f.type, f.data, f.len);
+		while (what == PUT_PREPARED && msg__next(&said, &f)) {
+			if (f.type == MSG_STR)
+				msg__put_str(m, f.id, (const char *)f.data);
+			else
+				msg__put_bytes(m, f.id, f.type, f.data, f.len);
+		}
 		if (what != PUT_PREPARED && patch__is_on(p))
 			patch__put_moved(c, m);
 		if (what == PUT_SHOW)

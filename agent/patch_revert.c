@@ -19,6 +19,15 @@ static bool is_named(const struct msg_in *request, const struct patch *p)
 	return false;
 }
 
+/* An applied patch that lies on p and is not named, or NULL. */
+static const struct patch *left_above(const struct msg_in *request, const struct patch *p)
+{
+	for (const struct patch *q = patch__first(); q && q != p; q = q->next)
+		if (patch__is_on(q) && patch__meet(p, q) && !is_named(request, q))
+			return q;
+	return NULL;
+}
+
 /* Whether all that is named can be taken back. 0, or a code. */
 static int check_named(const struct msg_in *request, struct msg_out *answer)
 {
@@ -37,8 +46,8 @@ static int check_named(const struct msg_in *request, struct msg_out *answer)
 				    (unsigned long long)f.u64);
 	}
 	for (const struct patch *p = patch__first(); p; p = p->next) {
-		top = patch__is_on(p) && is_named(request, p) ? patch__above(p) : NULL;
-		if (top && !is_named(request, top))
+		top = patch__is_on(p) && is_named(request, p) ? left_above(request, p) : NULL;
+		if (top)
 			return fail(
 				answer, PROTO_E_REFUSED,
 				"patch %llu lies under patch %llu, which changed the same later: name both, or that "
