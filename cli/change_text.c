@@ -162,8 +162,8 @@ void change_text(const struct report *r, const json_t *process, struct sink *s)
 		put_running(s, process, false);
 		put_all_notes(s, process);
 		put_diffs(s, r, process);
-	} else {
-		sink__printf(s, "%" PRIu64 ": left as it was, because of another process or step\n", pid);
+	} else if (!report__alone(r)) {
+		sink__printf(s, "%" PRIu64 ": left as it was\n", pid);
 	}
 }
 
@@ -211,7 +211,7 @@ static void put_row(struct sink *s, const json_t *patch)
 	if (json_object_get(patch, "ttl_left_ms"))
 		sink__printf(s, "; ends by itself in %" PRIu64 " s",
 			     (answer_number(patch, "ttl_left_ms", 0) + 999) / 1000);
-	if (json_object_get(patch, "errors_max"))
+	if (json_object_get(patch, "errors_max") && !json_object_get(patch, "why"))
 		sink__printf(s, "; is taken back at %" PRIu64 " errors", answer_number(patch, "errors_max", 0));
 	sink__puts(s, "\n");
 }
@@ -290,6 +290,9 @@ static bool make_diff(json_t *change, const char *source, const char *file)
 
 	snprintf(label, sizeof(label), "%s", answer_text(change, "target", ""));
 	snprintf(new_label, sizeof(new_label), "%s", file);
+	if (!json_is_string(json_object_get(change, "original")) &&
+	    !strcmp(answer_text(change, "change", ""), "redefine"))
+		answer_add_note(change, "the original's source is not known");
 	ok = text && !diff(&before, &after, &out) && !json_object_set_new(change, "diff", out_json__string(out));
 	json_object_del(change, "original");
 	free(text);

@@ -89,6 +89,23 @@ def in_between(work, fix, output):
     return client
 
 
+def one_is_busy(folder, python):
+    """The master is changed when it turns out that the worker cannot be: then the master is taken back at once, not by its lease."""
+    work = Work(folder, python, '--fork', 1)
+    fix = write(folder, 'fix.py', 'def linger():\n    return "new"\n')
+    work.ask('background(shop.linger)', 1)
+    work.expect_value('shop.entered.wait()', True, 1)
+    work.expect_value('shop.leave.set()', None)
+    document = cli_json('redefine', '--tree', work.pid, '--when', 'quiescent:1', 'cli_shop.linger', fix, status=1)
+    check([(p['outcome'], bool(p['error'])) for p in document['processes']] == [('unchanged', False), ('unchanged', True)], document)
+    check(document['processes'][1]['running'][0]['target'] == 'cli_shop.linger', document)
+    check('take_back' not in document, document)
+    work.expect_value('shop.linger()', 'old')
+    work.expect_value('shop.leave.set()', None, 1)
+    work.expect_value('shop.linger()', 'old', 1)
+    work.finish()
+
+
 def forked_meanwhile(folder, python):
     """One child of the master, which has the patch, and one of the worker, which has not."""
     work = Work(folder, python, '--fork', 1)
@@ -136,7 +153,7 @@ def main():
     suite.start(needs_root=False)
     found = suite.interpreters()
     for python in found[:1] + found[1:][-1:]:
-        for case in all_of_them, one_refuses, not_loaded, forked_meanwhile:
+        for case in all_of_them, one_refuses, not_loaded, one_is_busy, forked_meanwhile:
             suite.run('%s: %s' % (python.text, case.__name__), case, python, python=python)
     for python in found[-1:]:  # a lease takes its time
         suite.run('%s: killed' % python.text, killed, python, python=python)
