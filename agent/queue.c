@@ -219,22 +219,40 @@ void queue_writer__begin(struct queue_writer *w, uint32_t session, uint32_t id, 
 	w->at = 0;
 }
 
+static uint32_t next_size(const struct queue_writer *w)
+{
+	size_t left = w->record.total - w->at;
+
+	return left < PROTO_PIECE_MAX ? (uint32_t)left : PROTO_PIECE_MAX;
+}
+
+/* Whether there is room for so many bytes behind a record. 1, 0, or -EPROTO. */
+static int room_for(const struct queue_writer *w, uint32_t size)
+{
+	uint32_t used = w->head - atomic_load_explicit(&w->queue->tail, memory_order_acquire);
+
+	if (used > PROTO_QUEUE_SIZE)
+		return -EPROTO;
+	return sizeof(w->record) + padded(size) <= PROTO_QUEUE_SIZE - used;
+}
+
+bool queue_writer__has_room(const struct queue_writer *w)
+{
+	return room_for(w, next_size(w)) != 0;
+}
+
 /* One piece. 1, 0 (no room), or -EPROTO. */
 static int put(struct queue_writer *w)
 {
-	uint32_t used = w->head - atomic_load_explicit(&w->queue->tail, memory_order_acquire);
-	size_t left = w->record.total - w->at;
-	uint32_t need;
+	int room;
 
-	w->record.size = left < PROTO_PIECE_MAX ? (uint32_t)left : PROTO_PIECE_MAX;
-	need = (uint32_t)sizeof(w->record) + padded(w->record.size);
-	if (used > PROTO_QUEUE_SIZE)
-		return -EPROTO;
-	if (need > PROTO_QUEUE_SIZE - used)
-		return 0;
+	w->record.size = next_size(w);
+	room = room_for(w, w->record.size);
+	if (room != 1)
+		return room;
 	copy_in(w->queue, w->head, &w->record, sizeof(w->record));
 	copy_in(w->queue, w->head + (uint32_t)sizeof(w->record), w->data + w->at, w->record.size);
-	w->head += need;
+	w->head += (uint32_t)sizeof(w->record) + padded(w->record.size);
 	w->at += w->record.size;
 	atomic_store_explicit(&w->queue->head, w->head, memory_order_release);
 	return 1;

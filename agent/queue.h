@@ -120,5 +120,7 @@ void queue_writer__begin(struct queue_writer *w, uint32_t session, uint32_t id, 
 			 size_t len);
 /* Sends as much of it as there is room for. 1: all of it was sent, or there was none. 0: no room. -EPROTO: damage. */
 int queue_writer__send(struct queue_writer *w);
+/* Whether that would do something, if only give up. */
+bool queue_writer__has_room(const struct queue_writer *w);
 
 #endif

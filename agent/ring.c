@@ -209,7 +209,14 @@ static bool new_client(const struct ring *ring)
 	return atomic_load(&ring->memory->header.session) != ring->session;
 }
 
-/* Sends on what is left of an answer. False: there is more than room. */
+/* While an answer waits for room, there is something to do when there is room, and nothing else. */
+bool ring__is_pending(const struct ring *ring)
+{
+	return new_client(ring) ||
+	       (ring->answer ? queue_writer__has_room(&ring->answers) : queue_reader__pending(&ring->requests));
+}
+
+/* Sends on what is left of an answer. False: there is more than there is room for. */
 static bool send_rest(struct ring *ring)
 {
 	if (!queue_writer__send(&ring->answers))
@@ -246,7 +253,7 @@ void ring__wait(struct ring *ring, uint64_t deadline)
 	pause_if_empty(ring, deadline);
 	value = atomic_load(bell);
 	if (!atomic_exchange(&ring->kicked, 0)) {
-		if (!new_client(ring) && (!send_rest(ring) || !queue_reader__pending(&ring->requests)))
+		if (!ring__is_pending(ring))
 			bell__wait(bell, value, deadline);
 		if (!atomic_exchange(&ring->kicked, 0))
 			return;
@@ -291,7 +298,7 @@ bool ring__receive(struct ring *ring, uint16_t *type, struct msg_in *request)
 void ring__answer(struct ring *ring, uint16_t type, const struct msg_out *answer)
 {
 	queue_writer__begin(&ring->answers, ring->session, ring->requests.first.id, type, answer->data, answer->len);
-	if (queue_writer__send(&ring->answers))
+	if (send_rest(ring))
 		return;
 	ring->answer = malloc(answer->len);
 	if (ring->answer)

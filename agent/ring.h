@@ -45,6 +45,8 @@ void ring__wait(struct ring *ring, uint64_t deadline);
  * very moment can make the thread sleep on: a caller that cannot do without calls again until it sees that it was heard.
  */
 void ring__kick(struct ring *ring);
+/* Whether ring__receive has something to do. */
+bool ring__is_pending(const struct ring *ring);
 /* A whole message, valid until the next call, which is now taken (proto.h). False: there is none now. */
 bool ring__receive(struct ring *ring, uint16_t *type, struct msg_in *request);
 /* Answers the request that was received last, unless its client has gone. The answer is copied where that is necessary. */

@@ -20,7 +20,7 @@ bool link_exists(pid_t pid);
 /*
  * Finds the agent of process `pid` and begins to talk to it. Only one client does at a time: others are waited for, at most `timeout_ms`.
  * 0, or a negative code that was reported: -ESRCH no such process, -DIAG_NO_AGENT (none of its own: a forked child may hold its parent's),
- * -DIAG_AGENT_VERSION, -DIAG_UNSUPPORTED (one that refuses to work in this process), -EPERM (another user's, or only root may),
+ * -DIAG_AGENT_VERSION, -DIAG_UNSUPPORTED (one that refuses to work in this process), -DIAG_NO_CAPABILITY (another user's), -EPERM (only root may),
  * -ETIMEDOUT (another client, an agent that does not answer), -DIAG_GONE.
  */
 int link__open(pid_t pid, unsigned timeout_ms, struct link **out);

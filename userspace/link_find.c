@@ -156,9 +156,9 @@ static int denied(pid_t pid)
 				  "holds capabilities or is not dumpable",
 				  (int)pid);
 	if (user == UINT32_MAX)
-		return diag_error(-EPERM, "process %d: only its user and root may reach its agent", (int)pid);
-	return diag_error(-EPERM, "process %d belongs to user %u: only that user and root may reach its agent",
-			  (int)pid, user);
+		return diag_error(-DIAG_NO_CAPABILITY, "process %d: its agent may not be reached", (int)pid);
+	return diag_error(-DIAG_NO_CAPABILITY,
+			  "process %d belongs to user %u: only that user and root may reach its agent", (int)pid, user);
 }
 
 int link_find__open(struct link *link)
