@@ -15,7 +15,7 @@
  * a message is acted upon once. A client that dies leaves at most a committed change with a lease, which takes itself
  * back. An agent that dies takes its process along: a client waits with a time limit and looks whether the process lives.
  *
- * ONCE, OR NOT AT ALL. When a whole request has arrived, the agent stores its id in `taken` and then looks at `session` again: if
+ * ONCE, OR NOT AT ALL. When a whole request has arrived, the agent stores its session and id in `taken` and then looks at `session` again: if
  * that has changed, the request is dropped. A client that will not wait any longer stores another number in `session` and
  * then looks at `taken`. Both are sequentially consistent, so: a request that is not taken then never will be (a stopped
  * process that is continued later does not carry it out); of one that is taken only an answer tells what became of it.

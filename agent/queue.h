@@ -43,9 +43,9 @@ struct proto_header {
 	_Atomic uint32_t client_bell; /* rung by the agent */
 	_Atomic uint32_t session;     /* written by a new client: not 0, another one each time */
 	_Atomic uint32_t session_ack; /* written by the agent once it has dropped all that is older */
-	_Atomic uint32_t taken;	      /* id of the last request of this session that the agent acts or acted upon */
-	_Atomic uint32_t state;	      /* enum ring_state of ring.h */
-	char text[PROTO_TEXT_MAX];    /* what belongs to the state; ends with a NUL, which a reader does not rely on */
+	_Atomic uint64_t taken;	   /* the last request that the agent acts or acted upon: its session << 32 | its id */
+	_Atomic uint32_t state;	   /* enum ring_state of ring.h */
+	char text[PROTO_TEXT_MAX]; /* what belongs to the state; ends with a NUL, which a reader does not rely on */
 };
 
 struct proto_queue {

@@ -271,7 +271,6 @@ static void begin_session(struct ring *ring, uint32_t session)
 	free(ring->answer);
 	ring->answer = NULL;
 	ring->session = session;
-	atomic_store(&h->taken, 0);
 	atomic_store(&h->session_ack, session);
 	bell__ring(&h->client_bell);
 }
@@ -285,7 +284,7 @@ bool ring__receive(struct ring *ring, uint16_t *type, struct msg_in *request)
 		begin_session(ring, session);
 	if (!send_rest(ring) || queue_reader__take(&ring->requests, session) != 1)
 		return false;
-	atomic_store(&h->taken, ring->requests.first.id);
+	atomic_store(&h->taken, (uint64_t)session << 32 | ring->requests.first.id);
 	if (new_client(ring))
 		return false; /* it was withdrawn */
 	ring->empty = 0;

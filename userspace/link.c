@@ -224,16 +224,15 @@ static int receive(struct link *link, uint16_t type, uint64_t until)
 	}
 }
 
-/*
- * No answer came: the request is withdrawn. Where the agent had not taken it, it never will (proto.h).
- */
+/* No answer came: the request is withdrawn. Where the agent had not taken it, it never will (proto.h). */
 static int give_up(struct link *link, int err)
 {
+	const uint64_t request = (uint64_t)link->session << 32 | link->id;
 	bool taken = true;
 
 	queue_writer__restart(&link->requests);
 	if (!new_session(link))
-		taken = atomic_load(&link->memory->header.taken) == link->id;
+		taken = atomic_load(&link->memory->header.taken) == request;
 	link->session = 0;
 	if (err != -ETIMEDOUT)
 		return err;
