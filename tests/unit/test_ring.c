@@ -263,6 +263,9 @@ static void test_half(pid_t agent)
 	queue_writer__begin(&link->requests, link->session, ++link->id, ASK_ECHO, bytes, 64);
 	record->sum ^= 1;
 	CHECK_EQ(queue_writer__send(&link->requests), 1);
+	/* What lies behind something that is damaged goes with it, until another client comes. */
+	link__close(link);
+	link = connect_to(agent);
 	CHECK_EQ(ask_count(link, PROTO_F_CALLS), before);
 	link__close(link);
 	free(bytes);
@@ -309,8 +312,13 @@ static void test_idle(pid_t agent)
 {
 	struct link *link = connect_to(agent);
 	uint64_t rounds = ask_count(link, PROTO_F_MAX);
-	unsigned long switches = status_of(agent, "voluntary_ctxt_switches:");
+	unsigned long switches;
+	uint64_t start_time;
+	char state = 0;
 
+	while (!link_find__process(agent, &state, &start_time) && state != 'S')
+		usleep(1000);
+	switches = status_of(agent, "voluntary_ctxt_switches:");
 	usleep(300000);
 	CHECK_EQ(status_of(agent, "voluntary_ctxt_switches:"), switches);
 	for (unsigned i = 0; i < 200000; i++)
