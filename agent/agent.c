@@ -17,6 +17,7 @@
 
 #define VERSION_FIRST 0x03080000U
 #define VERSION_LAST 0x030f0000U
+#define JOIN_TRIES 10
 #define JOIN_MS 5000   /* how long an exiting program waits for a request to end */
 #define BY_MAIN_MS 100 /* how long the main thread may take before the agent's thread sets up by itself */
 #define POLL_FIRST_NS 500000ULL
@@ -314,9 +315,12 @@ bool agent__stop(void)
 		atomic_store(&agent.life, OFF);
 		return true;
 	}
-	agent_wake();
 	self = py.PyEval_SaveThread();
-	word__wait(&agent.ended, 0, agent__now_ns() + JOIN_MS * MS);
+	/* More than once: see ring__kick. */
+	for (int i = 0; i < JOIN_TRIES && !atomic_load(&agent.ended); i++) {
+		agent_wake();
+		word__wait(&agent.ended, 0, agent__now_ns() + JOIN_MS / JOIN_TRIES * MS);
+	}
 	ended = atomic_load(&agent.ended);
 	if (ended && atomic_exchange(&agent.ended, 2) == 1) {
 		pthread_join(atomic_load(&agent.thread), NULL);

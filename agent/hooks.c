@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "handlers.h"
@@ -47,6 +48,18 @@ static int come_back(void *unused)
 	return 0;
 }
 
+/* It needs no GIL to end. Somebody who turns back the ring's bell all the time can have it sleep through a wake-up, and not through all of them. */
+static void join_thread(void)
+{
+	struct timespec until;
+
+	do {
+		agent_wake();
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += 1;
+	} while (pthread_timedjoin_np(atomic_load(&agent.thread), NULL, &until) == ETIMEDOUT);
+}
+
 /* An idle agent has no thread during a fork: from 3.12 on Python warns of forks in processes of more than one thread, which this would be without
  * us. And what it shares with the rest is whole in the child. The ring stays, requests wait in it. */
 static PyObject *before_fork(PyObject *self, PyObject *unused)
@@ -56,8 +69,7 @@ static PyObject *before_fork(PyObject *self, PyObject *unused)
 	(void)self;
 	(void)unused;
 	if (agent__is_running() && !agent_is_self() && atomic_compare_exchange_strong(&agent.work, &idle, AWAY)) {
-		agent_wake();
-		pthread_join(atomic_load(&agent.thread), NULL); /* it needs no GIL for that */
+		join_thread();
 		atomic_store(&agent.thread, 0);
 		/* The kernel lets the C library know some instructions before it takes the thread off its count. */
 		for (int i = 0; i < GONE_TRIES && !syscall(SYS_tgkill, getpid(), atomic_load(&agent.tid), 0); i++)

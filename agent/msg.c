@@ -46,6 +46,40 @@ static uint8_t *extend(struct msg_out *m, size_t n)
 	return data;
 }
 
+/* One UTF-8 character of at most `n` bytes: its length, or 0. Neither overlong forms nor surrogates are any. */
+static size_t utf8(const uint8_t *s, size_t n)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t len = s[0] < 0x80	     ? 1
+		     : (s[0] & 0xe0) == 0xc0 ? 2
+		     : (s[0] & 0xf0) == 0xe0 ? 3
+		     : (s[0] & 0xf8) == 0xf0 ? 4
+					     : 0;
+	uint32_t c;
+
+	if (len < 2)
+		return s[0] ? len : 0;
+	if (len > n)
+		return 0;
+	c = s[0] & (0x7fU >> len);
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3fU);
+	}
+	return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : len;
+}
+
+static bool is_text(const uint8_t *s, size_t len)
+{
+	for (size_t i = 0, n; i < len; i += n) {
+		n = utf8(s + i, len - i);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
 static void put(struct msg_out *m, uint16_t id, enum msg_type type, const void *value, size_t len)
 {
 	uint16_t kind = (uint16_t)type;
@@ -73,9 +107,25 @@ void msg__put_u64(struct msg_out *m, uint16_t id, uint64_t value)
 
 void msg__put_str(struct msg_out *m, uint16_t id, const char *text)
 {
+	size_t len, n;
+	uint8_t *copy;
+
+	if (!text)
+		return;
 	/* With its NUL, so that a reader can use it where it lies. */
-	if (text)
-		put(m, id, MSG_STR, text, strlen(text) + 1);
+	len = strlen(text);
+	put(m, id, MSG_STR, text, len + 1);
+	if (m->failed)
+		return;
+	/* Names of files may be any bytes, and a message that is too long is cut anywhere: the reader would take none of it. */
+	copy = m->data + m->len - padded(len + 1);
+	for (size_t i = 0; i < len; i += n) {
+		n = utf8(copy + i, len - i);
+		if (n)
+			continue;
+		copy[i] = '?';
+		n = 1;
+	}
 }
 
 void msg__put_bytes(struct msg_out *m, uint16_t id, enum msg_type type, const void *data, size_t len)
@@ -122,40 +172,6 @@ void msg__free(struct msg_out *m)
 {
 	free(m->data);
 	memset(m, 0, sizeof(*m));
-}
-
-/* One UTF-8 character of at most `n` bytes: its length, or 0. Neither overlong forms nor surrogates are any. */
-static size_t utf8(const uint8_t *s, size_t n)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t len = s[0] < 0x80	     ? 1
-		     : (s[0] & 0xe0) == 0xc0 ? 2
-		     : (s[0] & 0xf0) == 0xe0 ? 3
-		     : (s[0] & 0xf8) == 0xf0 ? 4
-					     : 0;
-	uint32_t c;
-
-	if (len < 2)
-		return s[0] ? len : 0;
-	if (len > n)
-		return 0;
-	c = s[0] & (0x7fU >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3fU);
-	}
-	return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : len;
-}
-
-static bool is_text(const uint8_t *s, size_t len)
-{
-	for (size_t i = 0, n; i < len; i += n) {
-		n = utf8(s + i, len - i);
-		if (!n)
-			return false;
-	}
-	return true;
 }
 
 /* What lies at the start of `m`; false when it is no whole field. */

@@ -27,7 +27,8 @@ struct msg_out {
 };
 
 void msg__put_u64(struct msg_out *m, uint16_t id, uint64_t value);
-void msg__put_str(struct msg_out *m, uint16_t id, const char *text); /* NULL: nothing is put */
+void msg__put_str(struct msg_out *m, uint16_t id,
+		  const char *text); /* NULL: nothing is put; what is no UTF-8 becomes '?' */
 void msg__put_bytes(struct msg_out *m, uint16_t id, enum msg_type type, const void *data, size_t len);
 /* Printf into a MSG_STR field, cut at 4,095 bytes. */
 void msg__putf(struct msg_out *m, uint16_t id, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

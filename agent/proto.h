@@ -4,7 +4,7 @@
  *
  * THE MEMORY. The agent makes one memfd (name PROTO_MEMFD_NAME, mode 0600, size sealed, close-on-exec, not kept over a
  * fork) and maps it. pylu-cli opens it through /proc/PID/fd: whoever the kernel lets open it may patch. The file holds a
- * struct proto_header and behind it two queues of PROTO_QUEUE_SIZE bytes, requests and replies. See ring.h for the layout
+ * struct proto_header and behind it two queues of PROTO_QUEUE_SIZE bytes, requests and answers. See queue.h for the layout
  * and the memory order.
  *
  * ONE CLIENT AT A TIME. A client holds flock(LOCK_EX) on its own open file of the memfd for as long as it talks: others
@@ -15,9 +15,16 @@
  * a message is acted upon once. A client that dies leaves at most a committed change with a lease, which takes itself
  * back. An agent that dies takes its process along: a client waits with a time limit and looks whether the process lives.
  *
- * NEITHER SIDE TRUSTS THE MEMORY. Each reads a word once, into its own memory, checks it there, and masks every index. What
- * a process of the same user writes into the ring may be refused or may be carried out (that user could as well send it
- * properly), but it never crashes or blocks the target.
+ * ONCE, OR NOT AT ALL. When a whole request has arrived, the agent stores its session and id in `taken` and then looks at `session` again: if
+ * that has changed, the request is dropped. A client that will not wait any longer stores another number in `session` and
+ * then looks at `taken`. Both are sequentially consistent, so: a request that is not taken then never will be (a stopped
+ * process that is continued later does not carry it out); of one that is taken only an answer tells what became of it.
+ *
+ * NEITHER SIDE TRUSTS THE MEMORY. Each reads a word once, into its own memory, checks it there, and masks every index; its
+ * own counts it keeps to itself and only publishes. What a process of the same user writes into the ring may be refused or may
+ * be carried out (that user could as well send it properly), but it never crashes or blocks the target. A client that does not read
+ * its answer has it wait, and nothing else; a bell that is rung for nothing is answered ever more slowly; a bell that is turned
+ * back can delay what the agent does by itself, not what the program waits for. What is damaged heals with the next session.
  *
  * MESSAGES are a type and a list of fields (msg.h). Unknown fields are skipped: a newer side may send more. An unknown request
  * is answered with PROTO_ERROR and -PROTO_E_UNKNOWN. PROTO_VERSION changes only when an older side could misunderstand;

@@ -10,17 +10,29 @@
 #include <unistd.h>
 
 #define MASK (PROTO_QUEUE_SIZE - 1)
+#define ROOM_KEPT (256U << 10) /* bytes that a reader keeps for the next message */
 
-uint64_t queue_sum(uint32_t type, const void *data, size_t len)
+/* Eight bytes at a time: a large message should not take longer to sum up than to copy. */
+static uint64_t mix(uint64_t sum, uint64_t word)
+{
+	sum = (sum ^ word) * 0x9e3779b97f4a7c15ULL;
+	return sum ^ sum >> 29;
+}
+
+uint64_t queue_sum(const struct proto_record *record, const void *data)
 {
 	const uint8_t *bytes = data;
-	uint64_t sum = 0xcbf29ce484222325ULL;
+	uint64_t sum = mix(mix(record->total, record->id), record->type), word;
+	size_t i;
 
-	for (unsigned i = 0; i < 4; i++)
-		sum = (sum ^ (type >> 8 * i & 0xff)) * 0x100000001b3ULL;
-	for (size_t i = 0; i < len; i++)
-		sum = (sum ^ bytes[i]) * 0x100000001b3ULL;
-	return sum;
+	for (i = 0; i + sizeof(word) <= record->total; i += sizeof(word)) {
+		memcpy(&word, bytes + i, sizeof(word));
+		sum = mix(sum, word);
+	}
+	word = 0;
+	if (i < record->total)
+		memcpy(&word, bytes + i, record->total - i);
+	return mix(sum, word);
 }
 
 void bell__ring(_Atomic uint32_t *bell)
@@ -37,20 +49,26 @@ void bell__wait(_Atomic uint32_t *bell, uint32_t value, uint64_t until_ns)
 		FUTEX_BITSET_MATCH_ANY);
 }
 
+/* What was copied is checked afterwards: the compiler must not read it from the shared memory a second time. */
 static void copy_out(const struct proto_queue *q, uint32_t at, void *to, size_t n)
 {
 	size_t first = PROTO_QUEUE_SIZE - (at & MASK);
 
 	if (first > n)
 		first = n;
-	memcpy(to, q->data + (at & MASK), first);
-	memcpy((uint8_t *)to + first, q->data, n - first);
+	if (n) {
+		memcpy(to, q->data + (at & MASK), first);
+		memcpy((uint8_t *)to + first, q->data, n - first);
+	}
+	__asm__ volatile("" ::: "memory");
 }
 
 static void copy_in(struct proto_queue *q, uint32_t at, const void *from, size_t n)
 {
 	size_t first = PROTO_QUEUE_SIZE - (at & MASK);
 
+	if (!n)
+		return;
 	if (first > n)
 		first = n;
 	memcpy(q->data + (at & MASK), from, first);
@@ -66,14 +84,24 @@ static void publish(struct queue_reader *r, uint32_t tail)
 {
 	r->tail = tail;
 	atomic_store_explicit(&r->queue->tail, tail, memory_order_release);
-	bell__ring(r->bell);
+}
+
+static void drop(struct queue_reader *r)
+{
+	r->begun = false;
+	r->len = 0;
+	if (r->room <= ROOM_KEPT)
+		return;
+	free(r->data);
+	r->data = NULL;
+	r->room = 0;
 }
 
 void queue_reader__skip(struct queue_reader *r)
 {
-	r->len = 0;
-	r->first.total = 0;
+	drop(r);
 	publish(r, atomic_load_explicit(&r->queue->head, memory_order_acquire));
+	bell__ring(r->bell);
 }
 
 bool queue_reader__pending(const struct queue_reader *r)
@@ -81,18 +109,28 @@ bool queue_reader__pending(const struct queue_reader *r)
 	return atomic_load_explicit(&r->queue->head, memory_order_acquire) != r->tail;
 }
 
-static int make_room(struct queue_reader *r, uint32_t total)
+/* As pieces come, not as they say that more will. */
+static int make_room(struct queue_reader *r, size_t more)
 {
+	size_t room = r->len + more;
 	uint8_t *data;
 
-	if (total <= r->room)
+	if (room <= r->room)
 		return 0;
-	data = realloc(r->data, total);
+	if (room < 2 * r->room)
+		room = 2 * r->room;
+	data = realloc(r->data, room);
 	if (!data)
 		return -ENOMEM;
 	r->data = data;
-	r->room = total;
+	r->room = room;
 	return 0;
+}
+
+static bool belongs(const struct proto_record *record, const struct proto_record *first)
+{
+	return record->id == first->id && record->type == first->type && record->total == first->total &&
+	       record->sum == first->sum;
 }
 
 /* Takes one record of the current session. 1 when its message is whole. */
@@ -100,53 +138,61 @@ static int add(struct queue_reader *r, const struct proto_record *record)
 {
 	int err;
 
-	if (!r->len && !r->first.total) {
-		err = make_room(r, record->total);
-		if (err)
-			return err;
+	if (!r->begun)
 		r->first = *record;
-	}
-	if (record->type != r->first.type || record->total != r->first.total || record->sum != r->first.sum ||
-	    record->size > r->first.total - r->len)
+	r->begun = true;
+	if (!belongs(record, &r->first) || record->size > r->first.total - r->len)
 		return -EPROTO;
-	copy_out(r->queue, r->tail + sizeof(*record), r->data + r->len, record->size);
+	err = make_room(r, record->size);
+	if (err)
+		return err;
+	copy_out(r->queue, r->tail + (uint32_t)sizeof(*record), r->data + r->len, record->size);
 	r->len += record->size;
-	return r->len == r->first.total;
+	if (r->len < r->first.total)
+		return 0;
+	return queue_sum(&r->first, r->data) == r->first.sum ? 1 : -EPROTO;
+}
+
+/* One record, of whichever session. 1 when a message is whole, 0 when there is more to come, -EAGAIN when nothing is there. */
+static int take_one(struct queue_reader *r, uint32_t session)
+{
+	uint32_t there = atomic_load_explicit(&r->queue->head, memory_order_acquire) - r->tail;
+	struct proto_record record;
+	int whole;
+
+	if (!there)
+		return -EAGAIN;
+	if (there > PROTO_QUEUE_SIZE || there < sizeof(record))
+		return -EPROTO;
+	copy_out(r->queue, r->tail, &record, sizeof(record));
+	if (record.size > PROTO_PIECE_MAX || record.total > PROTO_MESSAGE_MAX || (!record.size && record.total) ||
+	    sizeof(record) + padded(record.size) > there)
+		return -EPROTO;
+	whole = record.session == session ? add(r, &record) : 0;
+	if (whole >= 0)
+		publish(r, r->tail + (uint32_t)sizeof(record) + padded(record.size));
+	return whole;
 }
 
 int queue_reader__take(struct queue_reader *r, uint32_t session)
 {
-	struct proto_record record;
-	uint32_t there;
-	int err = 0;
+	const uint32_t before = r->tail;
+	int whole;
 
-	if (r->first.total && r->len == r->first.total)
-		r->len = r->first.total = 0; /* the last one was given away */
-	for (;;) {
-		there = atomic_load_explicit(&r->queue->head, memory_order_acquire) - r->tail;
-		if (!there)
-			return 0;
-		err = -EPROTO;
-		if (there > PROTO_QUEUE_SIZE || there < sizeof(record))
-			break;
-		copy_out(r->queue, r->tail, &record, sizeof(record));
-		if (record.size > PROTO_PIECE_MAX || record.total > PROTO_MESSAGE_MAX || !record.total ||
-		    !record.size || sizeof(record) + padded(record.size) > there)
-			break;
-		err = record.session == session ? add(r, &record) : 0;
-		if (err < 0)
-			break;
-		publish(r, r->tail + (uint32_t)sizeof(record) + padded(record.size));
-		if (!err)
-			continue;
-		err = queue_sum(r->first.type, r->data, r->first.total) == r->first.sum ? 1 : -EPROTO;
-		if (err == 1)
-			return 1;
-		r->len = r->first.total = 0;
-		return err;
+	if (r->begun && r->len == r->first.total)
+		drop(r); /* the last one was given away */
+	do
+		whole = take_one(r, session);
+	while (!whole && r->tail - before < PROTO_QUEUE_SIZE);
+	if (whole == 1)
+		return 1;
+	if (whole == 0 || whole == -EAGAIN) {
+		if (r->tail != before)
+			bell__ring(r->bell);
+		return 0;
 	}
 	queue_reader__skip(r);
-	return err;
+	return whole;
 }
 
 void queue_reader__free(struct queue_reader *r)
@@ -154,21 +200,75 @@ void queue_reader__free(struct queue_reader *r)
 	free(r->data);
 	r->data = NULL;
 	r->len = r->room = 0;
+	r->begun = false;
 }
 
-int queue_writer__put(struct queue_writer *w, const struct proto_record *record, const void *piece)
+void queue_writer__restart(struct queue_writer *w)
+{
+	w->record.total = 0;
+	w->data = NULL;
+	atomic_store_explicit(&w->queue->head, w->head, memory_order_release);
+}
+
+void queue_writer__begin(struct queue_writer *w, uint32_t session, uint32_t id, uint16_t type, const void *data,
+			 size_t len)
+{
+	w->record = (struct proto_record){ .session = session, .id = id, .type = type, .total = (uint32_t)len };
+	w->record.sum = queue_sum(&w->record, data);
+	w->data = len ? data : (const void *)"";
+	w->at = 0;
+}
+
+static uint32_t next_size(const struct queue_writer *w)
+{
+	size_t left = w->record.total - w->at;
+
+	return left < PROTO_PIECE_MAX ? (uint32_t)left : PROTO_PIECE_MAX;
+}
+
+/* Whether there is room for so many bytes behind a record. 1, 0, or -EPROTO. */
+static int room_for(const struct queue_writer *w, uint32_t size)
 {
 	uint32_t used = w->head - atomic_load_explicit(&w->queue->tail, memory_order_acquire);
-	uint32_t need = (uint32_t)sizeof(*record) + padded(record->size);
 
 	if (used > PROTO_QUEUE_SIZE)
 		return -EPROTO;
-	if (need > PROTO_QUEUE_SIZE - used)
-		return 0;
-	copy_in(w->queue, w->head, record, sizeof(*record));
-	copy_in(w->queue, w->head + (uint32_t)sizeof(*record), piece, record->size);
-	w->head += need;
+	return sizeof(w->record) + padded(size) <= PROTO_QUEUE_SIZE - used;
+}
+
+bool queue_writer__has_room(const struct queue_writer *w)
+{
+	return room_for(w, next_size(w)) != 0;
+}
+
+/* One piece. 1, 0 (no room), or -EPROTO. */
+static int put(struct queue_writer *w)
+{
+	int room;
+
+	w->record.size = next_size(w);
+	room = room_for(w, w->record.size);
+	if (room != 1)
+		return room;
+	copy_in(w->queue, w->head, &w->record, sizeof(w->record));
+	copy_in(w->queue, w->head + (uint32_t)sizeof(w->record), w->data + w->at, w->record.size);
+	w->head += (uint32_t)sizeof(w->record) + padded(w->record.size);
+	w->at += w->record.size;
 	atomic_store_explicit(&w->queue->head, w->head, memory_order_release);
-	bell__ring(w->bell);
 	return 1;
+}
+
+int queue_writer__send(struct queue_writer *w)
+{
+	const uint32_t before = w->head;
+	int done = 1;
+
+	while (w->data && done == 1) {
+		done = put(w);
+		if (done == 1 && w->at == w->record.total)
+			w->data = NULL;
+	}
+	if (w->head != before)
+		bell__ring(w->bell);
+	return done;
 }

@@ -12,25 +12,33 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "owner.h"
+
 #ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
 #define MFD_NOEXEC_SEAL 8U
 #endif
 #define SECOND 1000000000ULL
-#define ANSWER_NS (5 * SECOND) /* how long a client may leave the answers' queue full */
-#define LOOK_NS (SECOND / 10)
-#define EMPTY_MAX 64 /* wake-ups for nothing before it waits a little */
-#define EMPTY_PAUSE_NS 10000000L
+#ifndef MADV_WIPEONFORK /* Linux 4.14 */
+#define MADV_WIPEONFORK 18
+#endif
+#define EMPTY_MAX 64		       /* wake-ups for nothing before it waits a little */
+#define PAUSE_FIRST_NS (SECOND / 1000) /* and twice as long with each more of these */
+#define PAUSE_DOUBLED 6
 
 struct ring {
 	struct proto_memory *memory;
 	int fd;
 	dev_t dev;
 	ino_t ino;
+	pid_t pid;
+	_Atomic uint32_t *here; /* 1, in a page of its own that a forked child finds wiped */
+	_Atomic uint32_t kicked;
 	uint32_t session;
-	uint32_t heard; /* the bell's value after which everything was looked at again */
-	unsigned empty; /* wake-ups for nothing in a row: somebody may ring and send nothing */
+	unsigned empty;	 /* wake-ups for nothing in a row: somebody may ring and send nothing */
+	size_t progress; /* bytes of the unfinished request when the last of these was counted */
 	struct queue_reader requests;
 	struct queue_writer answers;
+	uint8_t *answer; /* what `answers` still sends of; owned */
 };
 
 static uint64_t now_ns(void)
@@ -45,24 +53,6 @@ static uint64_t now_ns(void)
 static int status_of(int fd, struct stat *st)
 {
 	return (int)syscall(SYS_fstat, fd, st);
-}
-
-/* Field 22 of /proc/self/stat, 0 where it cannot be read. */
-static uint64_t own_start_time(void)
-{
-	char text[1024], *at;
-	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	at = strrchr(text, ')'); /* the name before it may hold anything */
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	return at ? strtoull(at, NULL, 10) : 0;
 }
 
 /* The file, sealed against changes of its size: a client that maps it cannot be made to touch what is not there. */
@@ -87,45 +77,77 @@ static int make_file(void)
 
 static void fill_header(struct proto_header *h)
 {
+	char state;
+
 	h->version = PROTO_VERSION;
 	h->version_min = PROTO_VERSION;
 	h->size = sizeof(struct proto_memory);
 	h->pid = (uint32_t)getpid();
-	h->start_time = own_start_time();
+	if (owner__read("/proc/self", &state, &h->start_time))
+		h->start_time = 0;
 	atomic_store(&h->state, RING_BUSY);
-	atomic_thread_fence(memory_order_release);
-	h->magic = PROTO_MAGIC;
+	atomic_store(&h->magic, PROTO_MAGIC);
+}
+
+static void *map(size_t size, int flags, int fd, int advice)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+	int err;
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	/* An old kernel that cannot wipe: the process id tells most children. */
+	if (!madvise(memory, size, advice) || advice == MADV_WIPEONFORK)
+		return memory;
+	err = errno;
+	munmap(memory, size);
+	errno = err;
+	return NULL;
+}
+
+static void unmap(struct ring *ring)
+{
+	if (ring->memory)
+		munmap(ring->memory, sizeof(*ring->memory));
+	if (ring->here)
+		munmap(ring->here, PROTO_HEADER_SIZE);
+	ring->memory = NULL;
+	ring->here = NULL;
+}
+
+static int make_memory(struct ring *ring)
+{
+	struct stat st;
+
+	if (status_of(ring->fd, &st))
+		return -errno;
+	ring->dev = st.st_dev;
+	ring->ino = st.st_ino;
+	ring->memory = map(sizeof(*ring->memory), MAP_SHARED, ring->fd, MADV_DONTFORK);
+	if (!ring->memory)
+		return -errno;
+	ring->here = map(PROTO_HEADER_SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1, MADV_WIPEONFORK);
+	return ring->here ? 0 : -errno;
 }
 
 int ring__make(struct ring **out)
 {
 	struct ring *ring = calloc(1, sizeof(*ring));
-	struct stat st;
 	int err;
 
 	if (!ring)
 		return -ENOMEM;
-	ring->memory = MAP_FAILED;
 	ring->fd = make_file();
-	err = ring->fd < 0 ? ring->fd : 0;
-	if (!err && status_of(ring->fd, &st))
-		err = -errno;
-	if (!err) {
-		ring->memory = mmap(NULL, sizeof(*ring->memory), PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
-		err = ring->memory == MAP_FAILED ? -errno : 0;
-	}
-	if (!err && madvise(ring->memory, sizeof(*ring->memory), MADV_DONTFORK))
-		err = -errno;
+	err = ring->fd < 0 ? ring->fd : make_memory(ring);
 	if (err) {
-		if (ring->memory != MAP_FAILED)
-			munmap(ring->memory, sizeof(*ring->memory));
+		unmap(ring);
 		if (ring->fd >= 0)
 			close(ring->fd);
 		free(ring);
 		return err;
 	}
-	ring->dev = st.st_dev;
-	ring->ino = st.st_ino;
+	ring->pid = getpid();
+	atomic_store(ring->here, 1);
 	ring->requests.queue = &ring->memory->requests;
 	ring->answers.queue = &ring->memory->answers;
 	ring->requests.bell = ring->answers.bell = &ring->memory->header.client_bell;
@@ -141,21 +163,28 @@ bool ring__is_reachable(const struct ring *ring)
 	return !status_of(ring->fd, &st) && st.st_dev == ring->dev && st.st_ino == ring->ino;
 }
 
-void ring__forget(struct ring *ring)
+static void free_ring(struct ring *ring)
 {
 	if (ring__is_reachable(ring))
 		close(ring->fd);
 	queue_reader__free(&ring->requests);
+	free(ring->answer);
 	free(ring);
+}
+
+void ring__forget(struct ring *ring)
+{
+	munmap(ring->here, PROTO_HEADER_SIZE);
+	free_ring(ring);
 }
 
 void ring__close(struct ring *ring)
 {
 	/* A client that has it mapped sees that nobody is there any more. */
-	ring->memory->header.magic = 0;
+	atomic_store(&ring->memory->header.magic, 0);
 	bell__ring(&ring->memory->header.client_bell);
-	munmap(ring->memory, sizeof(*ring->memory));
-	ring__forget(ring);
+	unmap(ring);
+	free_ring(ring);
 }
 
 void ring__set_state(struct ring *ring, enum ring_state state, const char *text)
@@ -168,6 +197,10 @@ void ring__set_state(struct ring *ring, enum ring_state state, const char *text)
 
 void ring__kick(struct ring *ring)
 {
+	/* Code that counts runs in forked children too, before anybody has told them to forget the ring. */
+	if (!atomic_load(ring->here) || ring->pid != getpid())
+		return;
+	bell__ring(&ring->kicked);
 	bell__ring(&ring->memory->header.agent_bell);
 }
 
@@ -176,17 +209,56 @@ static bool new_client(const struct ring *ring)
 	return atomic_load(&ring->memory->header.session) != ring->session;
 }
 
+/* While an answer waits for room, there is something to do when there is room, and nothing else. */
+bool ring__is_pending(const struct ring *ring)
+{
+	return new_client(ring) ||
+	       (ring->answer ? queue_writer__has_room(&ring->answers) : queue_reader__pending(&ring->requests));
+}
+
+/* Sends on what is left of an answer. False: there is more than there is room for. */
+static bool send_rest(struct ring *ring)
+{
+	if (!queue_writer__send(&ring->answers))
+		return false;
+	free(ring->answer);
+	ring->answer = NULL;
+	/* Given up: the client's count makes no sense. */
+	ring->answers.data = NULL;
+	return true;
+}
+
+/* After many wake-ups for nothing, and twice as long each time. */
+static void pause_if_empty(struct ring *ring, uint64_t deadline)
+{
+	unsigned more;
+	uint64_t until;
+
+	const size_t before = ring->progress;
+
+	/* One that is on its way in pieces is something; one that came to nothing is not. */
+	ring->progress = ring->requests.len;
+	if (ring->progress > before || ++ring->empty <= EMPTY_MAX)
+		return;
+	more = ring->empty - EMPTY_MAX;
+	until = now_ns() + (PAUSE_FIRST_NS << (more < PAUSE_DOUBLED ? more : PAUSE_DOUBLED));
+	bell__wait(&ring->kicked, 0, until < deadline ? until : deadline);
+}
+
 void ring__wait(struct ring *ring, uint64_t deadline)
 {
 	_Atomic uint32_t *bell = &ring->memory->header.agent_bell;
-	uint32_t value = atomic_load(bell);
+	uint32_t value;
 
-	if (++ring->empty > EMPTY_MAX)
-		nanosleep(&(struct timespec){ .tv_nsec = EMPTY_PAUSE_NS }, NULL);
-	/* Rung since the caller last had a reason to look: it has to look again, a kick may have come just before. */
-	if (value == ring->heard && !new_client(ring) && !queue_reader__pending(&ring->requests))
-		bell__wait(bell, value, deadline);
-	ring->heard = value;
+	pause_if_empty(ring, deadline);
+	value = atomic_load(bell);
+	if (!atomic_exchange(&ring->kicked, 0)) {
+		if (!ring__is_pending(ring))
+			bell__wait(bell, value, deadline);
+		if (!atomic_exchange(&ring->kicked, 0))
+			return;
+	}
+	ring->empty = 0; /* by our own side */
 }
 
 /* Drops what an older client has left, and lets the new one begin. */
@@ -195,6 +267,9 @@ static void begin_session(struct ring *ring, uint32_t session)
 	struct proto_header *h = &ring->memory->header;
 
 	queue_reader__skip(&ring->requests);
+	queue_writer__restart(&ring->answers);
+	free(ring->answer);
+	ring->answer = NULL;
 	ring->session = session;
 	atomic_store(&h->session_ack, session);
 	bell__ring(&h->client_bell);
@@ -202,12 +277,16 @@ static void begin_session(struct ring *ring, uint32_t session)
 
 bool ring__receive(struct ring *ring, uint16_t *type, struct msg_in *request)
 {
-	uint32_t session = atomic_load(&ring->memory->header.session);
+	struct proto_header *h = &ring->memory->header;
+	uint32_t session = atomic_load(&h->session);
 
 	if (session != ring->session)
 		begin_session(ring, session);
-	if (queue_reader__take(&ring->requests, session) != 1)
+	if (!send_rest(ring) || queue_reader__take(&ring->requests, session) != 1)
 		return false;
+	atomic_store(&h->taken, (uint64_t)session << 32 | ring->requests.first.id);
+	if (new_client(ring))
+		return false; /* it was withdrawn */
 	ring->empty = 0;
 	*type = (uint16_t)ring->requests.first.type;
 	request->data = ring->requests.data;
@@ -215,38 +294,14 @@ bool ring__receive(struct ring *ring, uint16_t *type, struct msg_in *request)
 	return true;
 }
 
-/* One record, waiting for room. False: the client is given up. */
-static bool send(struct ring *ring, const struct proto_record *record, const uint8_t *piece, uint64_t until)
-{
-	_Atomic uint32_t *bell = &ring->memory->header.agent_bell;
-	uint32_t value;
-	int put;
-
-	for (;;) {
-		value = atomic_load(bell);
-		put = queue_writer__put(&ring->answers, record, piece);
-		if (put)
-			return put == 1;
-		if (new_client(ring) || now_ns() > until)
-			return false;
-		bell__wait(bell, value, now_ns() + LOOK_NS);
-	}
-}
-
 void ring__answer(struct ring *ring, uint16_t type, const struct msg_out *answer)
 {
-	static const uint8_t nothing[8];
-	const uint8_t *data = answer->len ? answer->data : nothing;
-	uint32_t total = answer->len ? (uint32_t)answer->len : sizeof(nothing), size;
-	uint64_t until = now_ns() + ANSWER_NS;
-	struct proto_record record = {
-		.session = ring->session, .type = type, .total = total, .sum = queue_sum(type, data, total)
-	};
-
-	for (uint32_t at = 0; at < total; at += size) {
-		size = total - at < PROTO_PIECE_MAX ? total - at : PROTO_PIECE_MAX;
-		record.size = size;
-		if (!send(ring, &record, data + at, until))
-			return;
-	}
+	queue_writer__begin(&ring->answers, ring->session, ring->requests.first.id, type, answer->data, answer->len);
+	if (send_rest(ring))
+		return;
+	ring->answer = malloc(answer->len);
+	if (ring->answer)
+		memcpy(ring->answer, answer->data, answer->len);
+	/* Without memory the client waits in vain, and then asks again. */
+	ring->answers.data = ring->answer;
 }

@@ -174,9 +174,12 @@ static bool work(uint32_t generation, uint64_t *deadline)
 	uint32_t idle = IDLE;
 	bool more = false;
 
+	*deadline = patch_next_deadline();
+	/* Only looking is not being busy: a fork that comes just now need not find two threads. */
+	if (agent__now_ns() < *deadline && !atomic_load(&agent.renew) && !ring__is_pending(atomic_load(&agent.ring)))
+		return false;
 	if (!atomic_compare_exchange_strong(&agent.work, &idle, BUSY))
 		return false;
-	*deadline = patch_next_deadline();
 	if (agent__now_ns() >= *deadline) {
 		tick();
 		more = true;

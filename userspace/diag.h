@@ -29,6 +29,8 @@
 	  "missing.")                                                                                                 \
 	X(NO_AGENT, 1,                                                                                                \
 	  "Bring it in with `pylu-cli attach -p PID`, or start the program by `pylu-cli run -- COMMAND`.")            \
+	X(AGENT_VERSION, 3,                                                                                           \
+	  "Use the pylu-cli that the agent came with, or start the program anew with this one's agent.")              \
 	X(NO_INJECT, 3,                                                                                               \
 	  "Load the agent when the program starts: `pylu-cli run -- COMMAND`, or `import pylu_agent; "                \
 	  "pylu_agent.start()` in it.")                                                                               \

@@ -19,14 +19,16 @@ bool link_exists(pid_t pid);
 
 /*
  * Finds the agent of process `pid` and begins to talk to it. Only one client does at a time: others are waited for, at most `timeout_ms`.
- * 0, or a negative code that was reported: -ESRCH no such process, -DIAG_NO_AGENT, -DIAG_UNSUPPORTED (an agent of another version, one that
- * refuses to work in this process), -EPERM, -ETIMEDOUT (another client, an agent that does not answer), -DIAG_GONE.
+ * 0, or a negative code that was reported: -ESRCH no such process, -DIAG_NO_AGENT (none of its own: a forked child may hold its parent's),
+ * -DIAG_AGENT_VERSION, -DIAG_UNSUPPORTED (one that refuses to work in this process), -DIAG_NO_CAPABILITY (another user's), -EPERM (only root may),
+ * -ETIMEDOUT (another client, an agent that does not answer), -DIAG_GONE.
  */
 int link__open(pid_t pid, unsigned timeout_ms, struct link **out);
 
 /*
- * Sends a request and waits for its answer, which lies in the link until the next call. 0: an answer. A positive enum proto_code: the agent's error,
- * in *answer. A negative code, reported: no answer came; what the request asked for may have been done or not.
+ * Sends a request and waits for its answer, which lies in the link until the next call. 0: an answer. A positive enum proto_code: the
+ * agent's error, in *answer. A negative code, reported: no answer came. Then the request is withdrawn, and the report says whether
+ * what it asked for may have been done: a process that was stopped does not carry it out later. The link can still be used.
  */
 int link__call(struct link *link, uint16_t type, struct msg_out *request, unsigned timeout_ms, struct msg_in *answer);
 

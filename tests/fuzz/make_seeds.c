@@ -5,6 +5,9 @@
  */
 #include "elf_image.h"
 #include "fuzz.h"
+#include "msg.h"
+#include "proto.h"
+#include "queue.h"
 #include "valueworld.h"
 
 #include <limits.h>
@@ -395,6 +398,74 @@ static void process_images(void)
 		}
 }
 
+static void messages(void)
+{
+	struct msg_out m = { 0 };
+	size_t group, inner;
+
+	msg__put_u64(&m, PROTO_F_PID, 4711);
+	msg__put_str(&m, PROTO_F_TARGET, "shop.Order.total");
+	msg__put_bytes(&m, PROTO_F_TOKEN, MSG_BYTES, "0123456789abcdef", 16);
+	write_seed("msg", "flat", 0, m.data, m.len);
+	group = msg__open(&m, PROTO_F_PATCH);
+	inner = msg__open(&m, PROTO_F_CHANGE);
+	msg__put_str(&m, PROTO_F_NOTE, "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\x8d");
+	msg__close(&m, inner);
+	msg__put_u64(&m, PROTO_F_ID, 1);
+	msg__close(&m, group);
+	write_seed("msg", "groups", 0, m.data, m.len);
+	msg__free(&m);
+}
+
+/* A record as fuzz_ring describes it. */
+static void put_ring_record(struct seed *seed, unsigned flags, unsigned size, unsigned total)
+{
+	static const uint8_t zeros[4096];
+
+	put_number(seed, 1, 1);
+	put_number(seed, flags, 1);
+	put_number(seed, 7, 1);
+	put_number(seed, 2, 1);
+	put_number(seed, size, 2);
+	put_number(seed, total, 3);
+	put(seed, zeros, size);
+	if (!(flags & 4))
+		put_number(seed, 0xffffff00, 4);
+}
+
+static void rings(void)
+{
+	static const struct {
+		uint32_t at;
+		unsigned flags, size, total, times;
+	} all[] = {
+		{ 0, 7, 0, 0, 1 },
+		{ 0, 7, 24, 24, 2 },
+		{ PROTO_QUEUE_SIZE - 60, 7, 100, 100, 1 },
+		{ UINT32_MAX - 20, 7, 50, 150, 3 },
+		{ 8, 6, 24, 24, 1 },
+		{ 8, 5, 24, 24, 1 },
+		{ 8, 3, 24, 24, 1 },
+		{ 8, 7, 24, 20, 1 },
+		{ 8, 7, 0, 20, 1 },
+	};
+	struct seed seed;
+
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		seed.n = 0;
+		put_number(&seed, all[i].at, 4);
+		put_number(&seed, 0, 4);
+		for (unsigned n = 0; n < all[i].times; n++)
+			put_ring_record(&seed, all[i].flags, all[i].size, all[i].total);
+		put_number(&seed, 6, 1);
+		put_number(&seed, 4, 1);
+		put_number(&seed, i % 2 ? 0 : UINT32_MAX - 7 * i, 4);
+		put_number(&seed, 300000 * i + i, 3);
+		put_number(&seed, 6, 1);
+		write_seed("ring", "records", i, seed.bytes, seed.n);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -411,5 +482,7 @@ int main(int argc, char **argv)
 	maps();
 	process_images();
 	snapshots();
+	messages();
+	rings();
 	return 0;
 }
