@@ -192,7 +192,7 @@ def users(folder, python):
     work = Work(folder, python, preexec_fn=become_owner)
     work.expect_value('os.geteuid()', owner)
     said = run(other, 'redefine', '-p', work.pid, 'cli_shop.total', path, status=4)
-    check('only its user or root' in said, said)
+    check('belongs to user %d' % owner in said, said)
     run(other, 'ls', '-p', work.pid, status=4)
     said = run(other, 'doctor', '-p', work.pid, status=4)
     check('another user may not' in said, said)
