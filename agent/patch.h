@@ -80,11 +80,14 @@ void patch__free(struct patch *p);
 /* Gives back the objects that are needed to apply it and take it back; what is listed stays. Finalisers may run. */
 void patch__drop_objects(struct patch *p);
 
-/* patch_new.c. A body's names, and what a change's maker makes of them. */
+/* patch_new.c. A body's names, and what a change's maker makes of them. The functions return 0, a code with the sentence put, or MAKER_RAISED with the
+ * exception set and `what` saying what failed. They are called under one time limit. */
+#define MAKER_RAISED (-1)
 struct maker {
 	struct patch *p;
 	PyObject *blob, *values; /* the body's names */
 	struct msg_out *answer;
+	const char *what;
 };
 PyObject *maker__item(PyObject *dict, const char *key); /* borrowed; NULL for absent and None */
 int maker__run_body(struct maker *m);

@@ -119,8 +119,9 @@ int handle_commit(const struct msg_in *request, struct msg_out *answer)
 	t = targets_of(p);
 	if (!t)
 		return fail(answer, PROTO_E_FAILED, "out of memory");
-	gc = running__gc_pause();
 	err = quiescent != UINT64_MAX ? wait_quiescent(t, quiescent, answer) : 0;
+	/* No finaliser may give the GIL away from here on. */
+	gc = running__gc_pause();
 	if (!err)
 		err = commit(p, answer);
 	running__gc_resume(gc);

@@ -6,6 +6,7 @@
 
 #include "blob.h"
 #include "handlers.h"
+#include "limit.h"
 
 static char *text_of(PyObject *dict, const char *key)
 {
@@ -97,6 +98,7 @@ static int take_function(struct maker *m, struct change *c, PyObject *change, co
 	return 0;
 }
 
+/* First half: what is changed. */
 static int find_target(struct maker *m, struct change *c, PyObject *change, struct resolved *r)
 {
 	char *kind = py__is(change, py.PyDict_Type) ? text_of(change, "kind") : NULL;
@@ -119,26 +121,68 @@ static int find_target(struct maker *m, struct change *c, PyObject *change, stru
 	return c->kind == CHANGE_REDEFINE ? take_function(m, c, change, r) : 0;
 }
 
+/* What make_new works on. */
+struct making {
+	struct maker *m;
+	PyObject *changes; /* borrowed */
+	struct resolved *found;
+	int err;
+};
+
+/* Second half: the patch's own code, and the new functions. */
+static PyObject *make_new(PyObject *self, PyObject *unused)
+{
+	struct making *making = py.PyCapsule_GetPointer(self, NULL);
+	struct maker *m = making->m;
+	int err = maker__run_body(m);
+
+	(void)unused;
+	for (size_t i = 0; !err && i < m->p->n; i++) {
+		struct change *c = &m->p->changes[i];
+		PyObject *change = py.PyTuple_GetItem(making->changes, (Py_ssize_t)i);
+
+		err = c->kind == CHANGE_REDEFINE ? maker__function(m, c, change, &making->found[i])
+						 : maker__value(m, c, change, &making->found[i]);
+	}
+	making->err = err;
+	return err == MAKER_RAISED ? NULL : py__new_ref(py.none);
+}
+
+static int call_make_new(struct making *making)
+{
+	static PyMethodDef def = { "make_new", make_new, METH_NOARGS, NULL };
+	struct maker *m = making->m;
+	PyObject *self = py.PyCapsule_New(making, NULL, NULL), *args = py.PyTuple_New(0), *ran = NULL;
+	PyObject *function = self ? py.PyCFunction_NewEx(&def, self, NULL) : NULL;
+
+	m->what = "making the new functions";
+	if (function && args)
+		ran = limit__call(function, args, NULL, PROTO_BODY_SECONDS * 1000);
+	py.Py_DecRef(function);
+	py.Py_DecRef(args);
+	py.Py_DecRef(self);
+	if (ran) {
+		py.Py_DecRef(ran);
+		return making->err;
+	}
+	if (limit__was_exceeded())
+		return fail_python(m->answer, PROTO_E_TIME, "%s took more than %d s", m->what, PROTO_BODY_SECONDS);
+	return fail_python(m->answer, PROTO_E_PYTHON, "%s failed", m->what);
+}
+
 static int make_all(struct maker *m, PyObject *changes)
 {
 	struct patch *p = m->p;
-	struct resolved *found = calloc(p->n, sizeof(*found));
-	int err = found ? 0 : fail(m->answer, PROTO_E_FAILED, "out of memory");
+	struct making making = { m, changes, calloc(p->n, sizeof(*making.found)), 0 };
+	int err = making.found ? 0 : fail(m->answer, PROTO_E_FAILED, "out of memory");
 
 	for (size_t i = 0; !err && i < p->n; i++)
-		err = find_target(m, &p->changes[i], py.PyTuple_GetItem(changes, (Py_ssize_t)i), &found[i]);
+		err = find_target(m, &p->changes[i], py.PyTuple_GetItem(changes, (Py_ssize_t)i), &making.found[i]);
 	if (!err)
-		err = maker__run_body(m);
-	for (size_t i = 0; !err && i < p->n; i++) {
-		struct change *c = &p->changes[i];
-		PyObject *change = py.PyTuple_GetItem(changes, (Py_ssize_t)i);
-
-		err = c->kind == CHANGE_REDEFINE ? maker__function(m, c, change, &found[i])
-						 : maker__value(m, c, change, &found[i]);
-	}
-	for (size_t i = 0; found && i < p->n; i++)
-		resolve__free(&found[i]);
-	free(found);
+		err = call_make_new(&making);
+	for (size_t i = 0; making.found && i < p->n; i++)
+		resolve__free(&making.found[i]);
+	free(making.found);
 	return err;
 }
 

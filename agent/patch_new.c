@@ -6,10 +6,7 @@
 #include "blob.h"
 #include "code.h"
 #include "handlers.h"
-#include "limit.h"
 #include "look.h"
-
-#define LIMIT_MS (PROTO_BODY_SECONDS * 1000)
 
 PyObject *maker__item(PyObject *dict, const char *key)
 {
@@ -27,10 +24,10 @@ static PyObject *typed(PyObject *dict, const char *key, PyTypeObject *type)
 	return py__is(value, type) ? value : NULL;
 }
 
-/* Runs a module's code that binds `name`, and gives what it bound. New reference, or NULL with an exception. */
+/* Runs a module's code that does nothing but bind `name`, and gives what it bound. New reference, or NULL with an exception. */
 static PyObject *bind(PyObject *code, PyObject *globals, const char *name)
 {
-	PyObject *scratch = py.PyDict_New(), *ran = scratch ? limit__eval(code, globals, scratch, LIMIT_MS) : NULL,
+	PyObject *scratch = py.PyDict_New(), *ran = scratch ? py.PyEval_EvalCode(code, globals, scratch) : NULL,
 		 *found = NULL;
 
 	if (ran) {
@@ -43,11 +40,10 @@ static PyObject *bind(PyObject *code, PyObject *globals, const char *name)
 	return found;
 }
 
-static int failed(struct maker *m, const char *what)
+static int raised(struct maker *m, const char *what)
 {
-	if (limit__was_exceeded())
-		return fail_python(m->answer, PROTO_E_TIME, "%s took more than %d s", what, PROTO_BODY_SECONDS);
-	return fail_python(m->answer, PROTO_E_PYTHON, "%s failed", what);
+	m->what = what;
+	return MAKER_RAISED;
 }
 
 /* The target functions that the body's own names mean. New reference, or NULL with an exception. */
@@ -78,7 +74,7 @@ int maker__run_body(struct maker *m)
 
 	m->values = py.PyDict_New();
 	if (!m->values || !code || !home)
-		return m->values ? 0 : failed(m, "the patch's own code");
+		return m->values ? 0 : raised(m, "the patch's own code");
 	module = py.PyDict_GetItemWithError(py.PyImport_GetModuleDict(), home);
 	if (!py__is(module, py.PyModule_Type)) {
 		py.PyErr_Clear();
@@ -88,11 +84,11 @@ int maker__run_body(struct maker *m)
 	args = body ? own_functions(m) : NULL;
 	py__clear(&m->values);
 	if (args)
-		m->values = limit__call(body, args, NULL, LIMIT_MS);
+		m->values = py.PyObject_Call(body, args, NULL);
 	py.Py_DecRef(args);
 	py.Py_DecRef(body);
 	if (!m->values)
-		return failed(m, "the patch's own code");
+		return raised(m, "the patch's own code");
 	return py__is(m->values, py.PyDict_Type) ? 0
 						 : fail(m->answer, PROTO_E_BAD, "the patch's code returned no dict");
 }
@@ -145,7 +141,7 @@ static PyObject *call_maker(const struct maker *m, PyObject *change, PyObject *g
 	maker = filled ? bind(filled, globals, BLOB_MAKE) : NULL;
 	args = maker ? values_of(m, typed(change, "args", py.PyTuple_Type)) : NULL;
 	if (args)
-		result = limit__call(maker, args, NULL, LIMIT_MS);
+		result = py.PyObject_Call(maker, args, NULL);
 	py.Py_DecRef(args);
 	py.Py_DecRef(maker);
 	py.Py_DecRef(filled);
@@ -252,19 +248,19 @@ int maker__function(struct maker *m, struct change *c, PyObject *change, const s
 	int err;
 
 	if (!made)
-		return failed(m, "making the new function");
+		return raised(m, "making the new function");
 	if (Py_TYPE(made) != py.PyFunction_Type || !gate) {
 		py.Py_DecRef(made);
 		return fail(m->answer, PROTO_E_BAD, "the blob makes no function for '%s'", c->target);
 	}
 	code = stub ? trampoline(stub, made, c) : py__new_ref(py.PyFunction_GetCode(made));
 	if (!code)
-		err = failed(m, "making the new function");
+		err = raised(m, "making the new function");
 	else if (!same_free(code, c->code))
 		err = fail(m->answer, PROTO_E_CHANGED,
 			   "the free variables of '%s' are not those that it was compiled for", c->target);
 	else
-		err = make_sides(c, made, code, gate) ? failed(m, "making the new function") : 0;
+		err = make_sides(c, made, code, gate) ? raised(m, "making the new function") : 0;
 	py.Py_DecRef(code);
 	py.Py_DecRef(made);
 	return err;
@@ -282,7 +278,7 @@ int maker__value(struct maker *m, struct change *c, PyObject *change, const stru
 	c->name = py.PyUnicode_InternFromString(r->name);
 	c->value = call_maker(m, change, r->globals);
 	if (!c->value || !c->name)
-		return failed(m, "making the new value");
+		return raised(m, "making the new value");
 	c->before = py__new_ref(r->value);
 	c->holder = py__new_ref(r->holder);
 	return 0;

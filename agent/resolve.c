@@ -243,6 +243,8 @@ static void go_home(struct resolved *r)
 	struct resolved other;
 	char *text;
 
+	py__clear(&r->globals);
+	r->globals = py__new_ref(py.PyFunction_GetGlobals(r->function));
 	if (!home_of(r->function, home)) {
 		py.Py_DecRef(said);
 		return;
@@ -257,8 +259,6 @@ static void go_home(struct resolved *r)
 	} else {
 		resolve__free(&other);
 		snprintf(r->module, sizeof(r->module), "%s", home);
-		py__clear(&r->globals);
-		r->globals = py__new_ref(py.PyFunction_GetGlobals(r->function));
 	}
 	msg__free(&unheard);
 	free(text);

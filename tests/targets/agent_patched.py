@@ -5,6 +5,7 @@ import functools
 import linecache
 import math
 import sys
+import threading
 import traceback
 
 from agent_patched_lib import imported, plain_decorator  # noqa: F401
@@ -266,24 +267,36 @@ def of_code():
     return code.co_name, getattr(code, 'co_qualname', 'whole'), '@' in code.co_filename
 
 
-# An audit hook that says no once: at the nth time that an attribute of a function is set.
+# An audit hook that says no once, at the nth time that an attribute of a function is set; or lets the main thread fork then.
 
 class Fuse:
     left = 0
+    asked = done = None
 
 
-def fuse(n):
+def fuse(n, fork=False):
     if not hasattr(Fuse, 'set'):
         Fuse.set = True
         sys.addaudithook(blow)
+    Fuse.asked, Fuse.done = (threading.Event(), threading.Event()) if fork else (None, None)
     Fuse.left = n
 
 
 def blow(event, args):
     if event == 'object.__setattr__' and Fuse.left:
         Fuse.left -= 1
-        if not Fuse.left:
+        if not Fuse.left and Fuse.asked:
+            Fuse.asked.set()
+            Fuse.done.wait()
+        elif not Fuse.left:
             raise PermissionError('the fuse blew')
+
+
+def fork_half_way():
+    Fuse.asked.wait()
+    pid = sys.modules['__main__'].fork()
+    Fuse.done.set()
+    return pid
 
 
 def first(a='old', *, k='old'):
