@@ -42,6 +42,10 @@
  * Then the agent makes a function of its own from the new code, whose cells are the target's where it has one of that name, else those of
  * the function that the maker returned (__class__ is already the right class there), and the target gets the trampoline's code.
  *
+ * NESTED. A target `outer.<locals>.inner` is a code object among the constants of outer's code, and so is the new one after the change: outer's
+ * code is exchanged. `free` is inner's; the agent gives the gate, which uses none of them, outer's names. Functions that outer has made before
+ * keep the old code, and the defaults of those to come are made by outer's code as before.
+ *
  * From 3.11 on the gate and the trampoline have the kind (generator, coroutine, ...) of the function in their flags, and are plain
  * functions nevertheless: what they call makes the generator. So the interpreter does not warn of a change of kind.
  */

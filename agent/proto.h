@@ -52,10 +52,10 @@ enum proto_type {
 	/* Who is there? -> [PID VERSION_MIN PY_VERSION(hex, as Py_Version) PY_TEXT PY_MAGIC(pyc magic) AGENT_TEXT STATE PATCHES(count)
 	 * STARTED_NS LOG_FILE?] */
 	PROTO_HELLO = 1,
-	/* [TARGET] -> the function that would be changed:
+	/* [TARGET] -> the function that would be changed (see resolve.h for names, layers and nested ones, which have no DEFAULTS and KWDEFAULT):
 	 * [TARGET(canonical, with its layer) MODULE QUALNAME KIND LAYER? CODE_ID FREE* FLAGS ARGCOUNT POSONLY KWONLY ARGNAME*
 	 * DEFAULTS(count) KWDEFAULT* FILE LINE CODE_NAME CODE_QUAL? OPTIMIZE? CLASS? PATCHED_BY? NOTE*]; for a place where something
-	 * can be added [TARGET MODULE QUALNAME KIND(=absent|value|class|module)]. */
+	 * can be added [TARGET MODULE QUALNAME KIND(=absent|value|class|module) NOTE*(why there is no function, nearest names)]. */
 	PROTO_RESOLVE,
 	/* [BLOB OPTIONS...] (see blob.h): all that can be done before anything changes: unmarshal, run the patch's own code,
 	 * make the new functions, resolve and check the targets. -> [TOKEN CHANGE* NOTE* RUNNING* GIL_WAIT_US HOLD_US]
@@ -141,7 +141,7 @@ enum proto_field {
 	PROTO_F_RUNNING, /* g who is inside a target: KIND(thread, generator, coroutine, task) NAME TARGET LINE THREAD? */
 	PROTO_F_NAME,	 /* s */
 	PROTO_F_THREAD, /* u native thread id where it is known, else Python's ident */
-	PROTO_F_CHANGE, /* g one change: CHANGE_KIND TARGET MODULE QUALNAME FILE? LINE? LAST_LINE? ORIGINAL? NOTE* */
+	PROTO_F_CHANGE, /* g one change: CHANGE_KIND TARGET MODULE LINE? LAST_LINE? LAYER*(those around it) ORIGINAL? NOTE* */
 	PROTO_F_CHANGE_KIND, /* s redefine, add, set */
 	PROTO_F_ORIGINAL,    /* s the original's source text */
 	PROTO_F_SOURCE,	     /* s the patch's source text */

@@ -1,44 +1,46 @@
 /* swap: see swap.h. */
 #include "swap.h"
 
-#include <string.h>
+#include <stdlib.h>
 
-#include "blob.h"
+#include "code.h"
 
-/* Annotations come by __annotate__ from 3.14 on, where it is there: to ask for __annotations__ would run it. */
 static const char *const names[SWAP_ATTRS] = { "__code__",	  "__defaults__", "__kwdefaults__",
 					       "__annotations__", "__doc__",	  "__type_params__" };
 #define ANNOTATIONS 3
 
-static const char *name_of(PyObject *function, unsigned i)
-{
-	if (i == ANNOTATIONS && py.PyObject_HasAttrString(function, "__annotate__"))
-		return "__annotate__";
-	return names[i];
-}
+/* One exchange. */
+struct run {
+	struct swap_item *items;
+	size_t n;
+	bool back;
+	PyObject *thrown; /* the switch: a list with one bool */
+	PyObject *gates;  /* a list of codes */
+};
 
-static PyObject *copy_of(const struct swap_side *side, PyObject *function)
-{
-	PyObject *closure = py.PyFunction_GetClosure(function), *name = py.PyObject_GetAttrString(function, "__name__");
-	PyObject *copy = NULL;
+static struct run *current; /* for swap__after_fork */
 
-	if (name)
-		copy = py.PyObject_CallFunctionObjArgs((PyObject *)py.PyFunction_Type, side->attrs[0],
-						       py.PyFunction_GetGlobals(function), name, side->attrs[1],
-						       closure ? closure : py.none, NULL);
-	py.Py_DecRef(name);
-	if (copy && py.PyObject_SetAttrString(copy, "__kwdefaults__", side->attrs[2]))
-		py__clear(&copy);
-	return copy;
+static const char *name_of(const struct swap_side *side, unsigned i)
+{
+	return i == ANNOTATIONS && side->annotate ? "__annotate__" : names[i];
 }
 
 int swap_side__read(struct swap_side *side, PyObject *function)
 {
+	PyObject *value;
+
+	value = py.PyObject_GetAttrString(function, "__annotate__");
+	py.PyErr_Clear();
+	/* Where it is None, the annotations were set as they are. */
+	side->annotate = value && value != py.none;
+	py.Py_DecRef(value);
 	for (unsigned i = 0; i < SWAP_ATTRS; i++) {
-		side->attrs[i] = py.PyObject_GetAttrString(function, name_of(function, i));
-		if (!side->attrs[i] && i < ANNOTATIONS)
+		value = py.PyObject_GetAttrString(function, name_of(side, i));
+		if (!value && i < ANNOTATIONS)
 			return -1;
 		py.PyErr_Clear();
+		py__clear(&side->attrs[i]);
+		side->attrs[i] = value;
 	}
 	return 0;
 }
@@ -50,70 +52,33 @@ void swap_side__free(struct swap_side *side)
 	py__clear(&side->copy);
 }
 
-static bool is_mark(PyObject *o)
+/* A function that behaves as `function` with this side does, for calls during the exchange. */
+static int make_copy(struct swap_side *side, PyObject *function)
 {
-	PyObject *bytes;
-	char *text;
-	Py_ssize_t len;
-	bool is = false;
+	PyObject *closure = py.PyFunction_GetClosure(function), *name = py.PyObject_GetAttrString(function, "__name__");
+	PyObject *qualname = py.PyObject_GetAttrString(function, "__qualname__"), *copy = NULL;
 
-	if (Py_TYPE(o) != py.PyUnicode_Type)
-		return false;
-	bytes = py.PyUnicode_AsUTF8String(o);
-	if (bytes && !py.PyBytes_AsStringAndSize(bytes, &text, &len))
-		is = len > (Py_ssize_t)sizeof(BLOB_MARK) && !memcmp(text, "\0" BLOB_MARK, sizeof(BLOB_MARK));
-	py.PyErr_Clear();
-	py.Py_DecRef(bytes);
-	return is;
+	if (name && qualname)
+		copy = py.PyObject_CallFunctionObjArgs((PyObject *)py.PyFunction_Type, side->attrs[0],
+						       py.PyFunction_GetGlobals(function), name, side->attrs[1],
+						       closure ? closure : py.none, NULL);
+	py.Py_DecRef(name);
+	if (copy && (py.PyObject_SetAttrString(copy, "__kwdefaults__", side->attrs[2]) ||
+		     py.PyObject_SetAttrString(copy, "__qualname__", qualname)))
+		py__clear(&copy);
+	py.Py_DecRef(qualname);
+	side->copy = copy;
+	return copy ? 0 : -1;
 }
 
-/* What a constant becomes: a new reference, or NULL with an exception. */
-static PyObject *constant(PyObject *o, PyObject *values)
+static struct swap_side *from(struct run *r, size_t i)
 {
-	PyObject *value;
-
-	if (Py_TYPE(o) == py.PyCode_Type)
-		return code__fill(o, values);
-	if (!is_mark(o))
-		return py__new_ref(o);
-	value = py.PyDict_GetItemWithError(values, o);
-	if (value)
-		return py__new_ref(value);
-	if (!py.PyErr_Occurred())
-		py.PyErr_Format(py.PyExc_ValueError, "nothing is known for the placeholder %R", o);
-	return NULL;
+	return r->back ? &r->items[i].new : &r->items[i].old;
 }
 
-PyObject *code__fill(PyObject *code, PyObject *values)
+static struct swap_side *to(struct run *r, size_t i)
 {
-	PyObject *consts = py.PyObject_GetAttrString(code, "co_consts"), *filled, *one, *replace, *args, *kw,
-		 *result = NULL;
-	Py_ssize_t n = consts ? py.PyTuple_Size(consts) : -1;
-	bool changed = false;
-
-	filled = n < 0 ? NULL : py.PyTuple_New(n);
-	for (Py_ssize_t i = 0; filled && i < n; i++) {
-		one = constant(py.PyTuple_GetItem(consts, i), values);
-		if (!one || py.PyTuple_SetItem(filled, i, one))
-			py__clear(&filled);
-		else
-			changed |= one != py.PyTuple_GetItem(consts, i);
-	}
-	if (filled && !changed) {
-		result = py__new_ref(code);
-	} else if (filled) {
-		replace = py.PyObject_GetAttrString(code, "replace");
-		args = py.PyTuple_New(0);
-		kw = py.Py_BuildValue("{sO}", "co_consts", filled);
-		if (replace && args && kw)
-			result = py.PyObject_Call(replace, args, kw);
-		py.Py_DecRef(kw);
-		py.Py_DecRef(args);
-		py.Py_DecRef(replace);
-	}
-	py.Py_DecRef(filled);
-	py.Py_DecRef(consts);
-	return result;
+	return r->back ? &r->items[i].old : &r->items[i].new;
 }
 
 /* GATE's self: (the side that is left, the side that is taken, [whether the switch was thrown]). */
@@ -127,86 +92,135 @@ static PyObject *pass_gate(PyObject *self, PyObject *args, PyObject *kwargs)
 	return result;
 }
 
-static PyMethodDef gate_def = { "gate", (PyCFunction)(void (*)(void))pass_gate, METH_VARARGS | METH_KEYWORDS, NULL };
-
-static PyObject *make_gate(const struct swap_item *item, const struct swap_side *from, const struct swap_side *to,
-			   PyObject *thrown)
+static PyObject *make_gate(struct run *r, size_t i)
 {
-	PyObject *self = py.PyTuple_Pack(3, from->copy, to->copy, thrown);
-	PyObject *pass = self ? py.PyCFunction_NewEx(&gate_def, self, NULL) : NULL, *values = NULL, *code = NULL;
-	PyObject *key = py.PyUnicode_FromStringAndSize("\0" BLOB_MARK "gate", sizeof(BLOB_MARK) + 4);
+	static PyMethodDef def = { "gate", (PyCFunction)(void (*)(void))pass_gate, METH_VARARGS | METH_KEYWORDS, NULL };
+	PyObject *self = py.PyTuple_Pack(3, from(r, i)->copy, to(r, i)->copy, r->thrown);
+	PyObject *pass = self ? py.PyCFunction_NewEx(&def, self, NULL) : NULL, *values, *code = NULL;
 
 	values = pass ? py.PyDict_New() : NULL;
-	if (values && key && !py.PyDict_SetItem(values, key, pass))
-		code = code__fill(item->gate, values);
+	if (values && !code__put_mark(values, "gate", pass))
+		code = code__fill(r->items[i].gate, values);
 	py.Py_DecRef(values);
-	py.Py_DecRef(key);
 	py.Py_DecRef(pass);
 	py.Py_DecRef(self);
 	return code;
 }
 
+/* All that can fail for want of memory or because of an audit hook on new functions, before anything changes. */
+static int make_gates(struct run *r)
+{
+	PyObject *gate;
+	int err = r->thrown && r->gates && !py.PyList_Append(r->thrown, py.false_) ? 0 : -1;
+
+	for (size_t i = 0; !err && i < r->n; i++) {
+		err = make_copy(from(r, i), r->items[i].function) || make_copy(to(r, i), r->items[i].function) ? -1 : 0;
+		gate = err ? NULL : make_gate(r, i);
+		err = gate ? py.PyList_Append(r->gates, gate) : -1;
+		py.Py_DecRef(gate);
+	}
+	return err;
+}
+
+static int set_code(PyObject *function, PyObject *code)
+{
+	return py.PyObject_SetAttrString(function, names[0], code);
+}
+
+static int set_gate(struct run *r, size_t i)
+{
+	return set_code(r->items[i].function, py.PyList_GetItem(r->gates, (Py_ssize_t)i));
+}
+
 static int set_attrs(PyObject *function, const struct swap_side *side)
 {
 	for (unsigned i = 1; i < SWAP_ATTRS; i++)
-		if (side->attrs[i] && py.PyObject_SetAttrString(function, name_of(function, i), side->attrs[i]))
+		if (side->attrs[i] && py.PyObject_SetAttrString(function, name_of(side, i), side->attrs[i]))
 			return -1;
 	return 0;
 }
 
-/* Puts the first n back behind their gates, and takes the gates away. The exception that is set stays. */
-static void restore(struct swap_item *items, size_t n, bool back, PyObject *thrown)
+static void throw_switch(struct run *r, bool thrown)
+{
+	py.PyList_SetItem(r->thrown, 0, py__new_ref(thrown ? py.true_ : py.false_));
+}
+
+/* Behind the gates of the first n, all goes back, and the gates are taken away. The exception that is set stays. */
+static void restore(struct run *r, size_t n)
 {
 	PyObject *type, *value, *traceback;
 
 	py.PyErr_Fetch(&type, &value, &traceback);
-	py.PyList_SetItem(thrown, 0, py__new_ref(py.false_));
+	for (size_t i = 0; i < n; i++)
+		if (set_gate(r, i))
+			py.PyErr_Clear();
+	throw_switch(r, false);
 	for (size_t i = 0; i < n; i++) {
-		const struct swap_side *from = back ? &items[i].new : &items[i].old;
-
-		/* What an audit hook forbids stays gated, and the gate calls what was there. */
-		if (!set_attrs(items[i].function, from))
-			py.PyObject_SetAttrString(items[i].function, "__code__", from->attrs[0]);
+		if (!set_attrs(r->items[i].function, from(r, i)))
+			set_code(r->items[i].function, from(r, i)->attrs[0]);
 		py.PyErr_Clear();
 	}
 	py.PyErr_Restore(type, value, traceback);
 }
 
-static int prepare_side(struct swap_item *item, struct swap_side *side)
+static int exchange(struct run *r)
 {
-	if (!side->copy)
-		side->copy = copy_of(side, item->function);
-	return side->copy ? 0 : -1;
+	size_t gated = 0;
+	int err = make_gates(r);
+
+	if (err)
+		return err;
+	for (; !err && gated < r->n; gated += !err)
+		err = set_gate(r, gated);
+	for (size_t i = 0; !err && i < r->n; i++)
+		err = set_attrs(r->items[i].function, to(r, i));
+	if (!err)
+		throw_switch(r, true);
+	for (size_t i = 0; !err && i < r->n; i++)
+		err = set_code(r->items[i].function, to(r, i)->attrs[0]);
+	if (err)
+		restore(r, gated);
+	return err;
 }
 
 int swap_all(struct swap_item *items, size_t n, bool back)
 {
-	PyObject *thrown = py.PyList_New(0), *gates = py.PyList_New(0), *gate;
-	size_t done = 0;
-	int err = thrown && gates && !py.PyList_Append(thrown, py.false_) ? 0 : -1;
+	struct run *r = calloc(1, sizeof(*r)); /* not on the stack: a forked child has no stack of this thread */
+	int err;
 
-	for (size_t i = 0; !err && i < n; i++) {
-		struct swap_side *from = back ? &items[i].new : &items[i].old,
-				 *to = back ? &items[i].old : &items[i].new;
-
-		err = prepare_side(&items[i], from) || prepare_side(&items[i], to) ? -1 : 0;
-		gate = err ? NULL : make_gate(&items[i], from, to, thrown);
-		err = gate ? py.PyList_Append(gates, gate) : -1;
-		py.Py_DecRef(gate);
+	if (!r) {
+		py.PyErr_NoMemory();
+		return -1;
 	}
-	for (; !err && done < n; done++)
-		err = py.PyObject_SetAttrString(items[done].function, "__code__",
-						py.PyList_GetItem(gates, (Py_ssize_t)done));
-	for (size_t i = 0; !err && i < n; i++)
-		err = set_attrs(items[i].function, back ? &items[i].old : &items[i].new);
-	if (!err)
-		err = py.PyList_SetItem(thrown, 0, py__new_ref(py.true_));
-	for (size_t i = 0; !err && i < n; i++)
-		err = py.PyObject_SetAttrString(items[i].function, "__code__",
-						(back ? &items[i].old : &items[i].new)->attrs[0]);
-	if (err)
-		restore(items, done, back, thrown);
-	py.Py_DecRef(gates);
-	py.Py_DecRef(thrown);
+	*r = (struct run){ items, n, back, py.PyList_New(0), py.PyList_New(0) };
+	current = r;
+	err = exchange(r);
+	current = NULL;
+	py.Py_DecRef(r->gates);
+	py.Py_DecRef(r->thrown);
+	for (size_t i = 0; i < n; i++) {
+		py__clear(&items[i].old.copy);
+		py__clear(&items[i].new.copy);
+	}
+	free(r);
 	return err;
+}
+
+bool swap__after_fork(void)
+{
+	struct run *r = current;
+	size_t n = r && r->gates ? (size_t)py.PyList_Size(r->gates) : 0;
+	bool forward = r && n == r->n && py.PyList_GetItem(r->thrown, 0) == py.true_;
+
+	current = NULL;
+	if (!r)
+		return false;
+	for (size_t i = 0; i < n && n == r->n; i++) {
+		const struct swap_side *side = forward ? to(r, i) : from(r, i);
+
+		if (set_gate(r, i) || set_attrs(r->items[i].function, side) ||
+		    set_code(r->items[i].function, side->attrs[0]))
+			py.PyErr_Clear();
+	}
+	return forward; /* what the exchange held stays: the thread that would give it back is not here */
 }

@@ -131,6 +131,11 @@ static bool put_note(json_t *object, json_t *note)
 	return notes != NULL;
 }
 
+void answer_add_note(json_t *object, const char *note)
+{
+	put_note(object, json_string(note));
+}
+
 static bool put(json_t *object, const struct member *member, json_t *value)
 {
 	if (member->id == PROTO_F_NOTE)

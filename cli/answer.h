@@ -15,6 +15,8 @@ bool answer__into(json_t *object, struct msg_in m);
 /* Puts notes, an array or NULL, behind those that `object` has; each once. */
 void answer_add_notes(json_t *object, const json_t *notes);
 
+void answer_add_note(json_t *object, const char *note);
+
 /* Members, for those who show them. The text or number of an absent one is `absent`; an absent list is empty. */
 const char *answer_text(const json_t *object, const char *name, const char *absent);
 uint64_t answer_number(const json_t *object, const char *name, uint64_t absent);

@@ -116,11 +116,19 @@ static void put_times(struct sink *s, const json_t *process)
 	sink__puts(s, ".\n");
 }
 
-static void put_diffs(struct sink *s, const json_t *process)
+/* Most often it is the same in all processes: then once. */
+static void put_diffs(struct sink *s, const struct report *r, const json_t *process)
 {
-	const json_t *change;
+	const json_t *before, *change;
 	size_t i;
 
+	json_array_foreach(r->processes, i, before)
+	{
+		if (before == process)
+			break;
+		if (json_equal(json_object_get(before, "changes"), json_object_get(process, "changes")))
+			return;
+	}
 	json_array_foreach(json_object_get(process, "changes"), i, change)
 		report_put_lines(s, answer_text(change, "diff", ""), "");
 }
@@ -137,7 +145,6 @@ void change_text(const struct report *r, const json_t *process, struct sink *s)
 	const char *outcome = answer_text(process, "outcome", "");
 	const uint64_t pid = answer_number(process, "pid", 0);
 
-	(void)r;
 	if (!strcmp(outcome, "skipped")) {
 		put_skipped(s, process);
 	} else if (!strcmp(outcome, "changed")) {
@@ -154,9 +161,9 @@ void change_text(const struct report *r, const json_t *process, struct sink *s)
 		sink__puts(s, "; nothing was changed\n");
 		put_running(s, process, false);
 		put_all_notes(s, process);
-		put_diffs(s, process);
-	} else {
-		sink__printf(s, "%" PRIu64 ": left as it was, because of another process or step\n", pid);
+		put_diffs(s, r, process);
+	} else if (!report__alone(r)) {
+		sink__printf(s, "%" PRIu64 ": left as it was\n", pid);
 	}
 }
 
@@ -204,7 +211,7 @@ static void put_row(struct sink *s, const json_t *patch)
 	if (json_object_get(patch, "ttl_left_ms"))
 		sink__printf(s, "; ends by itself in %" PRIu64 " s",
 			     (answer_number(patch, "ttl_left_ms", 0) + 999) / 1000);
-	if (json_object_get(patch, "errors_max"))
+	if (json_object_get(patch, "errors_max") && !json_object_get(patch, "why"))
 		sink__printf(s, "; is taken back at %" PRIu64 " errors", answer_number(patch, "errors_max", 0));
 	sink__puts(s, "\n");
 }
@@ -283,6 +290,9 @@ static bool make_diff(json_t *change, const char *source, const char *file)
 
 	snprintf(label, sizeof(label), "%s", answer_text(change, "target", ""));
 	snprintf(new_label, sizeof(new_label), "%s", file);
+	if (!json_is_string(json_object_get(change, "original")) &&
+	    !strcmp(answer_text(change, "change", ""), "redefine"))
+		answer_add_note(change, "the original's source is not known");
 	ok = text && !diff(&before, &after, &out) && !json_object_set_new(change, "diff", out_json__string(out));
 	json_object_del(change, "original");
 	free(text);

@@ -80,8 +80,10 @@ static int resolve(void *ctx, const char *target, json_t **out)
 
 	msg__put_str(&request, PROTO_F_TARGET, target);
 	err = ask(m, PROTO_RESOLVE, &request, 0, &answer);
-	if (err)
+	if (err) {
+		snprintf(m->refused, sizeof(m->refused), "%s", target);
 		return err;
+	}
 	*out = compile__resolved(&answer);
 	if (!*out || json_object_set(m->resolved, target, *out))
 		return diag_error(-ENOMEM, "out of memory");
@@ -153,9 +155,11 @@ static void failed(struct making *m, struct peers *p, struct peer *peer, int err
 {
 	const bool sources = err == -DIAG_BAD_DATA && !m->code && first;
 	json_t *where = sources ? p->report->root : peer->out;
+	char why[512];
 
 	if (m->code == PROTO_E_NO_MODULE && (p->opts->tree.n || p->opts->all)) {
-		peer__skip(peer, p->report->capture.error);
+		snprintf(why, sizeof(why), "it has not loaded the module of %s", m->refused);
+		peer__skip(peer, why);
 		p->report->capture.error[0] = '\0';
 		return;
 	}

@@ -24,7 +24,8 @@ struct making {
 	/* Only during a compilation. */
 	struct peers *peers;
 	struct peer *peer;
-	int code; /* the agent's, when it refused */
+	int code;	   /* the agent's, when it refused */
+	char refused[256]; /* of which target */
 };
 
 /* For struct change: reads the source. 0, or a negative code that was reported. `ctx` is a struct making, here and below, in which `from` and what

@@ -235,6 +235,7 @@ static void refused(struct peer *peer, const struct msg_in *answer)
 		 msg__str(answer, PROTO_F_ERROR, "the agent refused, and did not say why"));
 	report__error(peer->out, status_of((int)msg__u64(answer, PROTO_F_CODE, PROTO_E_FAILED)), text, NULL,
 		      msg__str(answer, PROTO_F_TRACEBACK, NULL));
+	answer__into(peer->out, *answer); /* who was in the way, notes */
 	peer->failed = true;
 }
 

@@ -15,8 +15,9 @@ static const char *remedy(int code)
 
 int main(int argc, char **argv)
 {
-	static const struct command *const commands[] = { &cmd_redefine, &cmd_patch, &cmd_ls, &cmd_revert, &cmd_show, &cmd_log, &cmd_agents,
-							&cmd_run, &cmd_attach, &cmd_detach, &cmd_reach, NULL };
+	static const struct command *const commands[] = { &cmd_redefine, &cmd_patch,  &cmd_ls,	   &cmd_revert,
+							  &cmd_show,	 &cmd_log,    &cmd_agents, &cmd_run,
+							  &cmd_attach,	 &cmd_detach, &cmd_reach,  NULL };
 	static const struct program program = {
 		.name = "pylu-cli",
 		.intro = "Changes functions in running Python processes, and takes it back, through the agent in them.",

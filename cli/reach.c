@@ -38,35 +38,58 @@ static void put_failed(struct looking *l, const char *name, int err)
 {
 	char *error = l->report->capture.error;
 
-	put_check(l, name, "no", *error ? error : diag_strerror(err), program_remedy(err));
+	put_check(l, name, "no", *error ? error : diag_strerror(err),
+		  err == -DIAG_NO_CAPABILITY ? "run pylu-cli as root" : program_remedy(err));
 	*error = '\0';
 	l->found.err = err;
 }
 
-/* Whose it is. A process that is not dumpable has its folder in /proc owned by root: then even its own user may not look in. */
-static void look_at_owner(struct looking *l, const struct target *t)
+/* The effective user id, which everybody may read. False: there is no such process. */
+static bool read_uid(pid_t pid, uid_t *uid)
+{
+	char path[64], line[256];
+	unsigned n;
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "Uid: %*u %u", &n) == 1;
+	fclose(f);
+	*uid = found ? n : 0;
+	return found;
+}
+
+/* Whose it is. Of a process that is not dumpable these folders belong to root: then even its own user may not look in. False: we may not. */
+static bool look_at_owner(struct looking *l)
 {
 	char path[64], user[64], text[256];
 	const uid_t us = geteuid();
 	struct stat st;
+	uid_t uid;
 
-	snprintf(path, sizeof(path), "/proc/%d", (int)l->pid);
-	user_name(t->uid, user, sizeof(user));
-	if (stat(path, &st))
-		st.st_uid = t->uid;
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)l->pid);
+	if (!read_uid(l->pid, &uid) || stat(path, &st))
+		return true; /* it has ended, which is said of it when it is opened */
+	json_object_set_new(l->out, "uid", json_integer(uid));
+	json_object_set_new(l->out, "user", out_json__string(user_name(uid, user, sizeof(user))));
 	if (us == 0) {
-		snprintf(text, sizeof(text), "it is %s's, and root may reach it", user);
+		snprintf(text, sizeof(text), "it is %s's, and we are root", user);
 		put_check(l, "owner", "ok", text, NULL);
-	} else if (us != t->uid) {
+	} else if (us != uid) {
 		snprintf(text, sizeof(text), "it is %s's: another user may not reach it", user);
 		put_check(l, "owner", "no", text, "run pylu-cli as that user or as root");
-	} else if (st.st_uid != t->uid) {
+	} else if (st.st_uid != uid) {
 		put_check(l, "owner", "no",
 			  "it is not dumpable (it changed its user id, or holds capabilities): only root may reach it",
 			  "run pylu-cli as root");
 	} else {
 		put_check(l, "owner", "ok", "it is ours", NULL);
 	}
+	return us == 0 || (us == uid && st.st_uid == uid);
 }
 
 static void look_at_agent(struct looking *l, unsigned timeout_ms)
@@ -116,21 +139,22 @@ struct reach reach__examine(struct report *r, json_t *out, pid_t pid, unsigned t
 {
 	struct looking l = { .report = r, .out = out, .pid = pid };
 	struct target *t = NULL;
-	char user[64];
-	int err = target__open(pid, &t);
+	int err;
 
 	json_object_set_new(out, "agent", json_null());
 	json_object_set_new(out, "checks", json_array());
+	if (!look_at_owner(&l)) {
+		l.found.err = -EPERM;
+		return l.found;
+	}
+	err = target__open(pid, &t);
 	if (err) {
 		put_failed(&l, "python", err);
 		return l.found;
 	}
 	json_object_set_new(out, "python", json_string(t->version.text));
-	json_object_set_new(out, "uid", json_integer(t->uid));
-	json_object_set_new(out, "user", out_json__string(user_name(t->uid, user, sizeof(user))));
 	json_object_set_new(out, "command", out_json__string(t->command));
 	put_check(&l, "python", "ok", t->version.text, NULL);
-	look_at_owner(&l, t);
 	look_at_agent(&l, timeout_ms);
 	if (!l.found.agent && !l.found.err)
 		look_at_attach(&l, t);

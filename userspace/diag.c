@@ -32,6 +32,7 @@ static const char *const code_texts[] = {
 	[DIAG_NO_KERNEL - DIAG_CODE_BASE] = "the kernel lacks a feature",
 	[DIAG_FOREIGN_PIDS - DIAG_CODE_BASE] = "not in the host's pid namespace",
 	[DIAG_NO_CAPABILITY - DIAG_CODE_BASE] = "a capability is missing",
+	[DIAG_NO_AGENT - DIAG_CODE_BASE] = "it has no agent",
 	[DIAG_AGENT_VERSION - DIAG_CODE_BASE] = "the agent is of another version",
 	[DIAG_NO_INJECT - DIAG_CODE_BASE] = "no library can be loaded into it",
 	[DIAG_GONE - DIAG_CODE_BASE] = "the process has ended",

@@ -403,7 +403,8 @@ class Change:
         container, _, self.last = self.qualname.rpartition('.')
         if self.kind == 'redefine':
             if 'code_id' not in answer:
-                raise Refused('%s is no function: %s' % (self.target, article(answer.get('kind', 'absent'))))
+                raise Refused('%s is no function: %s' % (self.target, '; '.join(
+                    [article(answer.get('kind', 'absent'))] + list(answer.get('notes', ())))))
             self.free = tuple(answer.get('free', ()))
             self.cls = answer.get('class') or None
         else:
@@ -881,9 +882,12 @@ class Maker:
         old = Signature.of_answer(change.resolved)
         new = Signature.of_code(code, change.node, change.cls)
         change.signature = {'signature': {'old': old.text(), 'new': new.text()}, 'function_kind': {'old': old.kind, 'new': new.kind}}
+        if change.resolved.get('kind') == 'nested':
+            # Not known, and not of the code.
+            if new.defaults or new.kwdefaults:
+                change.notes.append("the defaults of '%s' are made by the function around it, and stay" % change.name)
+            old.defaults, old.kwdefaults = new.defaults, new.kwdefaults
         worse, other = new.against(old)
-        if change.resolved.get('kind') == 'nested' and (old.defaults != new.defaults or old.kwdefaults != new.kwdefaults):
-            raise Refused("%s: the defaults of '%s' are made by the function around it and cannot be changed" % (where, change.name))
         if worse and not self.source.force:
             raise Refused('%s: the new %s%s is not called as the original %s%s is: %s (--force changes it all the same)' % (
                 where, change.name, new.text(), change.target, old.text(), '; '.join(worse)))

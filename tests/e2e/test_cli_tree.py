@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """pylu-cli on a master and its forked workers: all of them or none, also when one refuses, forks meanwhile, or when pylu-cli is killed.
 With the oldest and the newest interpreter."""
+import json
+import os
 import subprocess
 import time
 
-from agents import Work, cli, cli_json, pylu_cli, write
-from harness import PATIENCE, Suite, check, die_with_parent, running
+from agents import Work, cli, cli_json, pylu_cli, validate, write
+from harness import PATIENCE, Suite, check, die_with_parent, ended, running
 
 GOOD = 'def total(items, discount=0):\n    return "new"\n'
 
@@ -72,24 +74,70 @@ def not_loaded(folder, python):
     work.finish()
 
 
-def killed(folder, python):
-    """pylu-cli dies between commit and confirm: what it did takes itself back."""
-    work = Work(folder, python, '--fork', 1)
-    fix = write(folder, 'fix.py', 'def linger():\n    return "new"\n')
-    work.ask('background(shop.linger)', 1)  # so that the worker is waited for, when the master is changed
+def in_between(work, fix, output):
+    """A pylu-cli that has changed the master, and waits for the one worker."""
+    work.ask('background(shop.linger)', 1)
     work.expect_value('shop.entered.wait()', True, 1)
     work.expect_value('shop.leave.set()', None)
     work.expect_value('shop.linger()', 'old')
-    client = subprocess.Popen([pylu_cli(), 'redefine', '--tree', str(work.pid), '--when', 'quiescent:3', 'cli_shop.linger', fix],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              preexec_fn=die_with_parent)
+    client = subprocess.Popen([pylu_cli(), 'redefine', '-f', 'json', '--tree', str(work.pid), '--when', 'quiescent:3',
+                               'cli_shop.linger', fix], stdin=subprocess.DEVNULL, stdout=output, preexec_fn=die_with_parent)
     running.append(client)
     deadline = time.monotonic() + PATIENCE
     while work.ask('shop.linger()') != 'new':
         check(time.monotonic() < deadline and client.poll() is None, 'the master was not changed')
+    return client
+
+
+def one_is_busy(folder, python):
+    """The master is changed when it turns out that the worker cannot be: then the master is taken back at once, not by its lease."""
+    work = Work(folder, python, '--fork', 1)
+    fix = write(folder, 'fix.py', 'def linger():\n    return "new"\n')
+    work.ask('background(shop.linger)', 1)
+    work.expect_value('shop.entered.wait()', True, 1)
+    work.expect_value('shop.leave.set()', None)
+    document = cli_json('redefine', '--tree', work.pid, '--when', 'quiescent:1', 'cli_shop.linger', fix, status=1)
+    check([(p['outcome'], bool(p['error'])) for p in document['processes']] == [('unchanged', False), ('unchanged', True)], document)
+    check(document['processes'][1]['running'][0]['target'] == 'cli_shop.linger', document)
+    check('take_back' not in document, document)
+    work.expect_value('shop.linger()', 'old')
+    work.expect_value('shop.leave.set()', None, 1)
+    work.expect_value('shop.linger()', 'old', 1)
+    work.finish()
+
+
+def forked_meanwhile(folder, python):
+    """One child of the master, which has the patch, and one of the worker, which has not."""
+    work = Work(folder, python, '--fork', 1)
+    fix = write(folder, 'fix.py', 'def linger():\n    return "new"\n')
+    with open(os.path.join(folder, 'out'), 'w+b') as out:
+        client = in_between(work, fix, out)
+        of_master = work.ask('fork()')
+        of_worker = work.ask('fork()', 1)
+        work.expect_value('shop.leave.set()', None, 1)
+        check(ended(client, 'pylu-cli') == 0, 'pylu-cli failed')
+        out.seek(0)
+        document = json.loads(out.read().decode())
+    validate(document)
+    got = {p['pid']: (p['outcome'], p.get('inherited', False)) for p in document['processes']}
+    check(got == {work.pid: ('changed', False), work.workers[0]: ('changed', False), of_master: ('changed', True),
+                  of_worker: ('changed', False)}, got)
+    states = [p['state'] for process in cli_json('ls', '--tree', work.pid)['processes'] for p in process.get('patches', [])]
+    check(states == ['applied'] * 4, states)
+    work.expect_value('shop.linger()', 'new', 2)
+    check("'new'" in work.ask('workers[-1].ask("shop.linger()\\n")', 1), 'the child of the worker was not changed')
+    work.finish()
+
+
+def killed(folder, python):
+    """pylu-cli dies between commit and confirm: what it did takes itself back."""
+    work = Work(folder, python, '--fork', 1)
+    fix = write(folder, 'fix.py', 'def linger():\n    return "new"\n')
+    client = in_between(work, fix, subprocess.DEVNULL)
     client.kill()
     client.wait()
     work.expect_value('shop.linger()', 'new')
+    deadline = time.monotonic() + PATIENCE
     while work.ask('shop.linger()') != 'old':
         check(time.monotonic() < deadline, 'it was not taken back')
         time.sleep(0.05)
@@ -105,7 +153,7 @@ def main():
     suite.start(needs_root=False)
     found = suite.interpreters()
     for python in found[:1] + found[1:][-1:]:
-        for case in all_of_them, one_refuses, not_loaded:
+        for case in all_of_them, one_refuses, not_loaded, one_is_busy, forked_meanwhile:
             suite.run('%s: %s' % (python.text, case.__name__), case, python, python=python)
     for python in found[-1:]:  # a lease takes its time
         suite.run('%s: killed' % python.text, killed, python, python=python)
