@@ -56,10 +56,8 @@ static void copy_out(const struct proto_queue *q, uint32_t at, void *to, size_t 
 
 	if (first > n)
 		first = n;
-	if (n) {
-		memcpy(to, q->data + (at & MASK), first);
-		memcpy((uint8_t *)to + first, q->data, n - first);
-	}
+	memcpy(to, q->data + (at & MASK), first);
+	memcpy((uint8_t *)to + first, q->data, n - first);
 	__asm__ volatile("" ::: "memory");
 }
 
@@ -67,8 +65,6 @@ static void copy_in(struct proto_queue *q, uint32_t at, const void *from, size_t
 {
 	size_t first = PROTO_QUEUE_SIZE - (at & MASK);
 
-	if (!n)
-		return;
 	if (first > n)
 		first = n;
 	memcpy(q->data + (at & MASK), from, first);
@@ -146,7 +142,8 @@ static int add(struct queue_reader *r, const struct proto_record *record)
 	err = make_room(r, record->size);
 	if (err)
 		return err;
-	copy_out(r->queue, r->tail + (uint32_t)sizeof(*record), r->data + r->len, record->size);
+	if (record->size) /* else there may be no data at all */
+		copy_out(r->queue, r->tail + (uint32_t)sizeof(*record), r->data + r->len, record->size);
 	r->len += record->size;
 	if (r->len < r->first.total)
 		return 0;

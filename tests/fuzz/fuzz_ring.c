@@ -17,7 +17,7 @@
 
 #define SESSION 0x5e5510a1U
 #define MASK (PROTO_QUEUE_SIZE - 1)
-#define SENT_MAX (1U << 20)
+#define SENT_MAX (PROTO_QUEUE_SIZE + PROTO_PIECE_MAX)
 
 struct fuzz {
 	struct fuzz_input in;
