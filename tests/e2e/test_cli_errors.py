@@ -192,7 +192,7 @@ def users(folder, python):
     work = Work(folder, python, preexec_fn=become_owner)
     work.expect_value('os.geteuid()', owner)
     said = run(other, 'redefine', '-p', work.pid, 'cli_shop.total', path, status=4)
-    check('only its user or root' in said, said)
+    check('belongs to user %d: only that user and root' % owner in said, said)
     run(other, 'ls', '-p', work.pid, status=4)
     said = run(other, 'doctor', '-p', work.pid, status=4)
     check('another user may not' in said, said)
@@ -203,7 +203,8 @@ def users(folder, python):
     cli('revert', '-p', work.pid, 1)
     work.expect_value('shop.total([1])', 1)
     work.expect_value('__import__("ctypes").CDLL(None).prctl(4, 0)', 0)  # PR_SET_DUMPABLE
-    run(owner, 'redefine', '-p', work.pid, 'cli_shop.total', path, status=4)
+    said = run(owner, 'redefine', '-p', work.pid, 'cli_shop.total', path, status=4)
+    check('only root may reach its agent' in said, said)
     said = run(owner, 'doctor', '-p', work.pid, status=4)
     check('only root may reach it' in said, said)
     work.expect_value('shop.total([1])', 1)

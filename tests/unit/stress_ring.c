@@ -39,11 +39,20 @@ static void make_request(struct msg_out *request, const uint8_t *bytes, unsigned
 	msg__put_bytes(request, PROTO_F_BLOB, MSG_BYTES, bytes + round, len);
 }
 
+static unsigned promised; /* requests of which it was said that they will not be carried out */
+
+static void listen(enum diag_level level, const char *message, void *ctx)
+{
+	(void)level, (void)ctx;
+	promised += strstr(message, "had not begun with it, and will not") != NULL;
+}
+
 static void talk(struct link *link)
 {
-	struct msg_out request = { 0 };
+	struct msg_out request = { 0 }, nothing = { 0 };
 	uint8_t *bytes = malloc(BYTES_MAX);
 	unsigned late = 0, answered = 0;
+	uint64_t calls;
 	struct msg_in answer;
 	int err;
 
@@ -61,7 +70,11 @@ static void talk(struct link *link)
 		answered += !err;
 		late += err != 0;
 	}
-	printf("%u were answered, %u withdrawn\n", answered, late);
+	CHECK_EQ(link__call(link, ASK_COUNT, &nothing, LONG_MS, &answer), 0);
+	calls = msg__u64(&answer, PROTO_F_CALLS, 0);
+	printf("%u were answered, %u withdrawn, %u of them surely, %u carried out\n", answered, late, promised,
+	       (unsigned)calls);
+	CHECK(calls >= answered && calls <= ROUNDS - promised);
 	CHECK(answered >= ROUNDS / 2);
 	msg__free(&request);
 	free(bytes);
@@ -127,17 +140,12 @@ static void test_processes(void)
 	agent_process_stop(agent);
 }
 
-static void ignore(enum diag_level level, const char *message, void *ctx)
-{
-	(void)level, (void)message, (void)ctx;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc != 3)
 		return 2;
 	check_processor_seconds((unsigned)atoi(argv[2]));
-	diag_set_callback(ignore, NULL);
+	diag_set_callback(listen, NULL);
 	if (!strcmp(argv[1], "threads"))
 		test_threads();
 	else

@@ -1,7 +1,8 @@
 /*
  * ring_killed: a client is killed after each single thing that it does to the agent's memory, by going through it instruction
  * by instruction: the agent goes on, the next client gets its own answers, and what the dead one asked for happened once or
- * not at all. And the agent is killed at the same points: the client says so.
+ * not at all. The agent is killed at the same points: the client says so. And a request is withdrawn while the agent stands
+ * at any instruction of taking it: either the client is told that it was taken, or it is not carried out.
  */
 #include "agent_process.h"
 
@@ -180,6 +181,50 @@ static void test_agent_killed(int things)
 	}
 }
 
+/* Stops the agent, sends it a request, has it go so many instructions, withdraws the request. Whether it was taken by then. */
+static bool withdraw_after(pid_t agent, struct link *link, unsigned instructions)
+{
+	struct proto_header *h = &link->memory->header;
+	int status;
+	bool taken;
+
+	CHECK(!ptrace(PTRACE_INTERRUPT, agent, NULL, NULL) && waitpid(agent, &status, 0) == agent);
+	queue_writer__begin(&link->requests, link->session, ++link->id, ASK_ECHO, "12345678", 8);
+	CHECK_EQ(queue_writer__send(&link->requests), 1);
+	while (instructions-- && step(agent, &status))
+		;
+	atomic_store(&h->session, link->session + 1);
+	taken = atomic_load(&h->taken) == ((uint64_t)link->session << 32 | link->id);
+	CHECK(!ptrace(PTRACE_CONT, agent, NULL, NULL));
+	return taken;
+}
+
+static void test_withdrawn(void)
+{
+	pid_t agent = agent_process_start();
+	bool taken = false, did;
+	unsigned carried_out = 0, dropped = 0;
+	struct link *link;
+	uint64_t before;
+
+	CHECK(!ptrace(PTRACE_SEIZE, agent, NULL, NULL));
+	/* Until some way behind the point from which on it is taken: there it may be dropped, or carried out. */
+	for (unsigned instructions = 0, more = 60; more && instructions < STEPS_MAX; instructions += 3) {
+		before = count(agent) + 1;
+		if (!CHECK_EQ(link__open(agent, LONG_MS, &link), 0))
+			break;
+		taken = withdraw_after(agent, link, instructions);
+		link__close(link);
+		did = count(agent) != before;
+		CHECK(taken || !did);
+		carried_out += did;
+		dropped += !did;
+		more -= taken;
+	}
+	CHECK(taken && dropped > 20 && carried_out > 0);
+	agent_process_stop(agent);
+}
+
 static void ignore(enum diag_level level, const char *message, void *ctx)
 {
 	(void)level, (void)message, (void)ctx;
@@ -192,9 +237,11 @@ int main(void)
 	diag_set_callback(ignore, NULL);
 	check_processor_seconds(300);
 	things = test_client_killed();
-	if (things < 0)
+	if (things < 0) {
 		CHECK_SKIP("no process may be traced here");
-	else
+	} else {
+		test_withdrawn();
 		test_agent_killed(things);
+	}
 	return check_done();
 }
