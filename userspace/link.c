@@ -22,15 +22,25 @@
 #define LOOK_NS (100 * MS) /* how often it looks whether the process is still there */
 #define LOCK_NS (5 * MS)
 
-/* What stands in the way of an answer, 0 when nothing is known to. Reported. */
-static int look(const struct link *link, const char *while_what)
+static bool process_ended(const struct link *link)
 {
 	uint64_t start_time;
 	char state;
 
-	if (link_find__process(link->pid, &state, &start_time) || !owner__same(start_time, link->start_time))
+	return link_find__process(link->pid, &state, &start_time) || !owner__same(start_time, link->start_time);
+}
+
+static bool has_ended(const struct link *link)
+{
+	return atomic_load(&link->memory->header.magic) != PROTO_MAGIC || process_ended(link);
+}
+
+/* What stands in the way of an answer, 0 when nothing is known to. Reported. */
+static int look(const struct link *link, const char *while_what)
+{
+	if (process_ended(link))
 		return diag_error(-DIAG_GONE, "process %d ended %s", (int)link->pid, while_what);
-	if (atomic_load(&link->memory->header.magic) != PROTO_MAGIC)
+	if (has_ended(link))
 		return diag_error(-DIAG_GONE, "the agent of process %d ended %s", (int)link->pid, while_what);
 	return 0;
 }
@@ -101,7 +111,10 @@ static int doze(const struct link *link, uint32_t value, uint64_t until, const c
 	if (now > until)
 		return -ETIMEDOUT;
 	bell__wait(&link->memory->header.client_bell, value, now + LOOK_NS < until ? now + LOOK_NS : until);
-	return monotonic_ns() - now > LOOK_NS / 2 ? look(link, while_what) : 0;
+	if (monotonic_ns() - now <= LOOK_NS / 2)
+		return 0;
+	/* The agent rings before it ends: whoever finds its end finds that too, and takes its last answer first. */
+	return has_ended(link) && atomic_load(&link->memory->header.client_bell) == value ? look(link, while_what) : 0;
 }
 
 /* Another session than the memory has: what is in it is void from now on. 0 or -EIO, reported. */
