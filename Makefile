@@ -54,7 +54,7 @@ sanitize: build-sanitize ## unit tests under the address and undefined behaviour
 
 fuzz: ## all fuzzers for MINUTES (10) together; what they find is kept in a temporary folder
 	scripts/setup build test
-	scripts/fuzz --seconds $$(($(MINUTES) * 60)) --seed 0 --keep
+	scripts/fuzz --seconds $$(($(MINUTES) * 60)) --keep
 
 .PHONY: build-sanitize
 build-sanitize:
