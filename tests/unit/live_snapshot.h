@@ -126,9 +126,8 @@ static inline void live_dict(struct live *l, uint64_t dict, unsigned level)
 static inline void live_attrs(struct live *l, uint64_t obj, const struct pyobj_type *type, unsigned level)
 {
 	const struct layout *lay = l->r->lay;
-	uint64_t dict = 0, values = 0;
-	uint64_t offset =
-		(uint64_t)type->dictoffset; /* what is damaged may overflow: without a sign that is no error */
+	/* Without a sign, because what is damaged may overflow. */
+	uint64_t dict = 0, values = 0, offset = (uint64_t)type->dictoffset;
 
 	if (lay->managed_dict != OFF_NONE && type->flags & TPFLAGS_MANAGED_DICT) {
 		live_copy(l, obj - LIVE_BEFORE, LIVE_BEFORE);
